@@ -1,11 +1,11 @@
 """Errors, sorted by who must hear them.
 
-    StagedoorError
-    ├── RefusedError          the sender of a command: it was decided, and the answer is no
-    ├── UnavailableError      the sender of a command: nobody could decide it in time; the same id may be sent again
-    ├── FencedError           a registry: somebody else writes this partition now
-    ├── UnknownOutcomeError   a registry: a commit was sent and nothing came back; only the stream knows
-    └── ConfigurationError    the operator, before anything starts
+StagedoorError
+├── RefusedError          the sender of a command: it was decided, and the answer is no
+├── UnavailableError      the sender of a command: nobody could decide it in time; the same id may be sent again
+├── FencedError           a registry: somebody else writes this partition now
+├── UnknownOutcomeError   a registry: a commit was sent and nothing came back; only the stream knows
+└── ConfigurationError    the operator, before anything starts
 """
 
 from enum import StrEnum

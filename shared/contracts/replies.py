@@ -4,7 +4,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.contracts.commands import Role
 from shared.contracts.errors import RefusalCode
 from shared.contracts.ids import GatewayId, Incarnation, RoomId, SdkAppId, SessionId, UserId
 from shared.contracts.messages import Message

@@ -1,0 +1,1 @@
+"""The signalling client for asyncio: bots, load and tests."""
