@@ -1,0 +1,140 @@
+"""The stream of events: created once, read by everybody, written by the registry's ledger only."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import api
+from nats.js.errors import APIError, NotFoundError
+
+from shared.contracts.errors import ConfigurationError, UnavailableError
+from shared.contracts.subjects import PARTITIONS_METADATA, REPUBLISH_DESTINATION, REPUBLISH_SOURCE, STREAM
+
+SEQUENCE_HEADER = "Nats-Sequence"
+_SUBJECT_HEADER = "Nats-Subject"
+_STATUS_HEADER = "Status"
+_READ_BATCH = 256
+_READ_SECONDS = 5.0
+
+
+class Stored(NamedTuple):
+    """One message of the stream."""
+
+    seq: int
+    """Its sequence in the stream."""
+    subject: str
+    data: bytes
+
+
+class EventStream:
+    """The stream, over one connection."""
+
+    def __init__(self, connection: Client) -> None:
+        self._connection = connection
+        self._js = connection.jetstream(timeout=_READ_SECONDS)
+
+    async def ensure(self, partitions: int, *, replicas: int = 1, max_bytes: int = -1) -> int:
+        """Create the stream where it is missing. Returns how many partitions it has, which may be another number.
+
+        Raises:
+            UnavailableError: JetStream does not answer.
+        """
+        config = api.StreamConfig(
+            name=STREAM,
+            subjects=[REPUBLISH_SOURCE],
+            storage=api.StorageType.FILE,
+            retention=api.RetentionPolicy.LIMITS,
+            # A full stream refuses what is new; nothing committed is thrown away.
+            discard=api.DiscardPolicy.NEW,
+            max_bytes=max_bytes,
+            num_replicas=replicas,
+            allow_direct=True,
+            republish=api.RePublish(src=REPUBLISH_SOURCE, dest=REPUBLISH_DESTINATION),
+            metadata={PARTITIONS_METADATA: str(partitions)},
+        )
+        try:
+            return await self.partitions()
+        except NotFoundError:
+            pass
+        try:
+            await self._js.add_stream(config)
+        except (APIError, nats.errors.Error, TimeoutError) as error:
+            raise UnavailableError(f"the event stream could not be created: {error}") from error
+        return await self.partitions()
+
+    async def partitions(self) -> int:
+        """Read the number of partitions from the stream's metadata.
+
+        Raises:
+            NotFoundError: there is no stream yet.
+            ConfigurationError: there is one, but it is not ours.
+            UnavailableError: JetStream does not answer.
+        """
+        info = await self._info()
+        value = (info.config.metadata or {}).get(PARTITIONS_METADATA, "")
+        if not value.isdecimal() or not 1 <= int(value) <= 1024:
+            raise ConfigurationError(f"the stream {STREAM} has no {PARTITIONS_METADATA} in its metadata: it was not made by Stagedoor")
+        return int(value)
+
+    async def last_seq(self) -> int:
+        """Ask the stream's leader for the sequence of the last message, 0 where there is none.
+
+        Raises:
+            UnavailableError: JetStream does not answer.
+        """
+        return (await self._info()).state.last_seq
+
+    async def read(self, after: int, until: int) -> AsyncIterator[Stored]:
+        """Read messages in order: those with a sequence above ``after``, up to ``until``.
+
+        Raises:
+            UnavailableError: JetStream does not answer; what came before was yielded.
+        """
+        while after < until:
+            batch = await self._read_batch(after, min(_READ_BATCH, until - after))
+            if not batch:
+                # A replica that lags answers with less than the leader has.
+                raise UnavailableError(f"the stream shows nothing after {after} yet, though {until} is committed")
+            for stored in batch:
+                if stored.seq > until:
+                    return
+                yield stored
+                after = stored.seq
+
+    async def _info(self) -> api.StreamInfo:
+        try:
+            return await self._js.stream_info(STREAM)
+        except NotFoundError:
+            raise
+        except (APIError, nats.errors.Error, TimeoutError) as error:
+            raise UnavailableError(f"JetStream does not answer: {error or type(error).__name__}") from error
+
+    async def _read_batch(self, after: int, size: int) -> list[Stored]:
+        # nats-py reads one message a request; the server gives a batch: https://github.com/nats-io/nats-architecture-and-design (ADR-31)
+        request = {"seq": after + 1, "next_by_subj": REPUBLISH_SOURCE, "batch": size}
+        inbox = self._connection.new_inbox()
+        replies: asyncio.Queue[Msg] = asyncio.Queue(maxsize=size + 1)
+
+        async def collect(message: Msg) -> None:
+            replies.put_nowait(message)
+
+        subscription = await self._connection.subscribe(inbox, cb=collect)
+        batch: list[Stored] = []
+        try:
+            await self._connection.publish(f"$JS.API.DIRECT.GET.{STREAM}", json.dumps(request).encode(), reply=inbox)
+            while True:
+                message = await asyncio.wait_for(replies.get(), _READ_SECONDS)
+                headers = message.headers or {}
+                if (status := headers.get(_STATUS_HEADER)) is not None:
+                    if status in ("204", "404"):
+                        return batch
+                    raise UnavailableError(f"reading the stream: status {status}")
+                batch.append(Stored(int(headers[SEQUENCE_HEADER]), headers[_SUBJECT_HEADER], message.data))
+        except (nats.errors.Error, TimeoutError) as error:
+            raise UnavailableError(f"reading the stream: {error or type(error).__name__}") from error
+        finally:
+            await subscription.unsubscribe()

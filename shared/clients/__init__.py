@@ -1,0 +1,1 @@
+"""Clients of the registry, for services and the command line."""

@@ -1,0 +1,89 @@
+"""Sending commands to the registry: the same id, again and again, until an answer or the command's end."""
+
+import random
+import time
+from asyncio import sleep
+from typing import overload
+
+import nats.errors
+import structlog
+from nats.aio.client import Client
+from pydantic import TypeAdapter, ValidationError
+
+from shared.contracts.commands import Announce, Command, Dismiss, Join, Leave, Remove, RoomCommand
+from shared.contracts.errors import RefusedError, UnavailableError
+from shared.contracts.replies import AnnounceReply, DismissReply, JoinReply, LeaveReply, Refusal, RemoveReply, Reply
+from shared.contracts.subjects import DOOR, command_subject, partition_of
+
+log = structlog.get_logger()
+
+ATTEMPT_SECONDS = 2.0
+_BACKOFF_SECONDS = (0.05, 1.0)
+_reply: TypeAdapter[Reply] = TypeAdapter(Reply)
+
+
+def deadline(seconds: float) -> int:
+    """Return the Unix time in milliseconds so many seconds from now: a command's ``expires_at``."""
+    return int((time.time() + seconds) * 1000)
+
+
+class CommandClient:
+    """Commands over one connection.
+
+    Args:
+        connection: to NATS.
+        partitions: of the stream; None sends through the door, where a registry computes the partition.
+    """
+
+    def __init__(self, connection: Client, partitions: int | None = None) -> None:
+        self._connection = connection
+        self._partitions = partitions
+
+    @overload
+    async def send(self, command: Join) -> JoinReply: ...
+    @overload
+    async def send(self, command: Leave) -> LeaveReply: ...
+    @overload
+    async def send(self, command: Remove) -> RemoveReply: ...
+    @overload
+    async def send(self, command: Dismiss) -> DismissReply: ...
+    async def send(self, command: RoomCommand) -> Reply:
+        """Send a command on a room; see :meth:`deliver`."""
+        partition = DOOR if self._partitions is None else partition_of(command.key, self._partitions)
+        return await self.deliver(command_subject(partition, command.key, command.verb), command)
+
+    async def announce(self, partition: int, command: Announce) -> AnnounceReply:
+        """Announce a gateway's boot to one partition; see :meth:`deliver`."""
+        reply = await self.deliver(command_subject(partition, None, command.verb), command)
+        if not isinstance(reply, AnnounceReply):
+            raise UnavailableError(f"an announcement was answered with {reply.kind}")
+        return reply
+
+    async def deliver(self, subject: str, command: Command) -> Reply:
+        """Send until an owner answers. A command without ``expires_at`` is tried once.
+
+        Raises:
+            RefusedError: it was decided, and the answer is no.
+            UnavailableError: no answer before the command's end; whether it was carried out is open.
+        """
+        payload = command.to_bytes()
+        delay, most = _BACKOFF_SECONDS
+        while True:
+            try:
+                message = await self._connection.request(subject, payload, timeout=ATTEMPT_SECONDS)
+                reply = _reply.validate_json(message.data)
+            except (nats.errors.Error, TimeoutError) as error:
+                problem = str(error) or type(error).__name__
+            except ValidationError as error:
+                raise UnavailableError("the registry's answer is not of this version") from error
+            else:
+                if not isinstance(reply, Refusal):
+                    return reply
+                if not reply.retry:
+                    raise RefusedError(reply.code, reply.message)
+                problem = f"{reply.code}: {reply.message}"
+            if command.expires_at is None or time.time() + delay >= command.expires_at / 1000:
+                raise UnavailableError(f"no answer from the registry in time ({problem})")
+            log.debug("command_again", verb=command.verb, command=command.id, problem=problem)
+            await sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+            delay = min(delay * 2, most)

@@ -1,0 +1,202 @@
+"""How a service lives: HTTP first, then the bus, then its work; and the same backwards.
+
+FastStream runs the life cycle of the broker and its handlers; uvicorn serves HTTP, health included. ``/livez`` answers
+as long as the process turns; ``/readyz`` answers 200 when nothing is missing, otherwise 503 and what is.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+
+import structlog
+import uvicorn
+from faststream.asgi import AsgiFastStream
+from faststream.nats import NatsBroker
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from shared.contracts.errors import ConfigurationError, StagedoorError
+from shared.settings import Settings
+
+log = structlog.get_logger()
+
+MAX_MESSAGE_BYTES = 64 * 1024
+PING_SECONDS = 10.0
+
+
+class ServiceFailedError(StagedoorError):
+    """The service cannot go on; the text says why."""
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to :meth:`Service.run`, so that several services can run in one process (tests do)."""
+        yield
+
+
+class Service:
+    """One process of Stagedoor.
+
+    Args:
+        name: as in the log.
+        settings: where to listen and how long a graceful end may take.
+        broker: not yet connected.
+        routes: what is served beside the health endpoints.
+        start: called with the broker connected; its failure ends the service.
+        stop: called before the broker disconnects, whether or not ``start`` has ended.
+        missing: what stands against being ready, in words; nothing is ready.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        broker: NatsBroker,
+        *,
+        start: Callable[[], Awaitable[None]],
+        stop: Callable[[], Awaitable[None]],
+        missing: Callable[[], Sequence[str]],
+        routes: Sequence[BaseRoute] = (),
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._missing = missing
+        self._broker = broker
+        self._bus = AsgiFastStream(broker, logger=None, after_startup=[start], on_shutdown=[stop])
+        self._started = False
+        self._failure: str | None = None
+        self._stop = asyncio.Event()
+        self._listening = asyncio.Event()
+        self.address: tuple[str, int] = (settings.host, settings.port)
+        self.app = Starlette(
+            routes=[Route("/livez", _livez), Route("/readyz", self._readyz), *routes],
+            lifespan=self._lifespan,
+        )
+
+    def stop(self) -> None:
+        """Ask for a graceful end."""
+        self._stop.set()
+
+    def fail(self, reason: str) -> None:
+        """End the service because it cannot go on; :meth:`serve` raises."""
+        self._failure = self._failure or reason
+        self._stop.set()
+
+    async def listening(self) -> None:
+        """Wait until :attr:`address` is bound and answers."""
+        await self._listening.wait()
+
+    async def serve(self) -> None:
+        """Serve until :meth:`stop`.
+
+        Raises:
+            ConfigurationError: the address cannot be listened on.
+            ServiceFailedError: the service could not start, or cannot go on.
+        """
+        listener = listen(self._settings.host, self._settings.port)
+        self.address = listener.getsockname()[:2]
+        server = _Server(
+            uvicorn.Config(
+                self.app,
+                log_config=None,
+                access_log=False,
+                ws="websockets-sansio",
+                ws_max_size=MAX_MESSAGE_BYTES,
+                ws_ping_interval=PING_SECONDS,
+                ws_ping_timeout=PING_SECONDS,
+                ws_per_message_deflate=False,
+                timeout_graceful_shutdown=max(1, int(self._settings.stop_seconds)),
+            )
+        )
+
+        async def end() -> None:
+            await self._stop.wait()
+            server.should_exit = True
+
+        ending = asyncio.create_task(end())
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            ending.cancel()
+            listener.close()
+        if self._failure:
+            raise ServiceFailedError(self._failure)
+
+    async def run(self) -> int:
+        """Serve as a process: SIGTERM and SIGINT end it gracefully. Returns the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        try:
+            await self.serve()
+        except StagedoorError as error:
+            log.error("service_failed", reason=str(error))  # noqa: TRY400 -- for the operator: the text says it all
+            return 1
+        log.info("service_ended")
+        return 0
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        work = asyncio.create_task(self._work())
+        self._listening.set()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            await work
+
+    async def _work(self) -> None:
+        """Connect, start, and wait for the end. HTTP answers meanwhile: not ready is an answer, too."""
+        connecting = asyncio.create_task(self._broker.connect())
+        stopping = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                return
+            async with self._bus.start_lifespan_context():
+                self._started = True
+                log.info("service_started", host=self.address[0], port=self.address[1])
+                await self._stop.wait()
+                self._started = False
+        except Exception as error:
+            log.exception("service_broken")
+            self.fail(str(error) or type(error).__name__)
+        finally:
+            connecting.cancel()
+            stopping.cancel()
+
+    async def _readyz(self, _request: Request) -> Response:
+        connection = self._broker.connection if self._started else None
+        if connection is None:
+            missing = ["starting"]
+        elif not connection.is_connected:
+            missing = ["not connected to NATS"]
+        else:
+            missing = list(self._missing())
+        return JSONResponse({"ready": not missing, "missing": missing}, status_code=503 if missing else 200)
+
+
+async def _livez(_request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind a listening TCP socket.
+
+    Raises:
+        ConfigurationError: the address is taken, or not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
