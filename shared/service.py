@@ -8,10 +8,13 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import NoReturn, TypeVar
 
 import structlog
 import uvicorn
+import uvloop
 from faststream.asgi import AsgiFastStream
 from faststream.nats import NatsBroker
 from starlette.applications import Starlette
@@ -19,10 +22,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from shared import logging
 from shared.contracts.errors import ConfigurationError, StagedoorError
 from shared.settings import Settings
 
 log = structlog.get_logger()
+S = TypeVar("S", bound=Settings)
 
 MAX_MESSAGE_BYTES = 64 * 1024
 PING_SECONDS = 10.0
@@ -67,7 +72,15 @@ class Service:
         self._settings = settings
         self._missing = missing
         self._broker = broker
-        self._bus = AsgiFastStream(broker, logger=None, after_startup=[start], on_shutdown=[stop])
+
+        # FastStream takes a callable that is not a coroutine function for blocking work, and gives it a thread.
+        async def started() -> None:
+            await start()
+
+        async def stopping() -> None:
+            await stop()
+
+        self._bus = AsgiFastStream(broker, logger=None, after_startup=[started], on_shutdown=[stopping])
         self._started = False
         self._failure: str | None = None
         self._stop = asyncio.Event()
@@ -200,3 +213,17 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}") from error
     return listener
+
+
+def main(name: str, settings_type: type[S], build: Callable[[S], Service]) -> NoReturn:
+    """Run a service as a process, from its environment to its exit code."""
+    try:
+        settings = settings_type.load()
+    except ConfigurationError as error:
+        sys.exit(f"{name}: {error}")
+    logging.configure(name, settings.log_level)
+
+    async def run() -> int:
+        return await build(settings).run()
+
+    sys.exit(uvloop.run(run()))

@@ -5,7 +5,7 @@ import contextlib
 import nats
 import pytest
 
-from shared.local import LocalNats
+from cli.nats_server import LocalNats
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ MAX_SESSIONS_PER_FACT = 500
 MAX_FACTS_PER_MESSAGE = 8
 
 
-class RoomFact(Message):
-    """A fact of one room."""
+class _InRoom(Message):
+    """What every fact of a room carries."""
 
     incarnation: Incarnation
     """Which life of the room: ``<owner epoch>.<counter>``."""
@@ -36,7 +36,7 @@ class SessionEnd(Message):
     gateway: GatewayId
 
 
-class Joined(RoomFact):
+class Joined(_InRoom):
     """A session came in. It stays until a :class:`Left` names it or its incarnation is :class:`Dissolved`."""
 
     kind: Literal["joined"] = "joined"
@@ -48,7 +48,7 @@ class Joined(RoomFact):
     """Number of the attachment to a gateway; a join is number 1."""
 
 
-class Left(RoomFact):
+class Left(_InRoom):
     """Sessions ended, all for one reason."""
 
     kind: Literal["left"] = "left"
@@ -56,7 +56,7 @@ class Left(RoomFact):
     sessions: Annotated[tuple[SessionEnd, ...], Field(min_length=1, max_length=MAX_SESSIONS_PER_FACT)]
 
 
-class Dissolved(RoomFact):
+class Dissolved(_InRoom):
     """The room was dismissed: the ending of every session of this incarnation, with reason ``dismissed``."""
 
     kind: Literal["dissolved"] = "dissolved"
@@ -84,7 +84,16 @@ class EpochBegan(Message):
     owner: str
 
 
-Fact = Annotated[Joined | Left | Dissolved | SessionBarred | Announced | EpochBegan, Field(discriminator="kind")]
+RoomFact = Joined | Left | Dissolved
+Fact = Annotated[RoomFact | SessionBarred | Announced | EpochBegan, Field(discriminator="kind")]
+
+
+class Remembered(Message):
+    """The answer of a command that a repetition of the same command gets, too."""
+
+    digest: str
+    """Of the command's content: the same id with another content is refused."""
+    answer: Reply
 
 
 class Committed(Message):
@@ -96,8 +105,5 @@ class Committed(Message):
     """Never lower than the message before in the same partition."""
     app: SdkAppId | None = None
     room: RoomId | None = None
-    digest: str | None = None
-    """Of the command's content, where its answer is remembered."""
-    answer: Reply | None = None
-    """What a repetition of the command is answered, where that is remembered."""
+    remembered: Remembered | None = None
     facts: tuple[Fact, ...] = ()

@@ -103,13 +103,23 @@ class LocalNats:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 while not ended.done():
-                    # The server writes this file once it listens.
-                    with contextlib.suppress(OSError, ValueError, LookupError):
-                        return str(json.loads(ports.read_text())["nats"][0])
+                    if (url := _client_url(ports)) is not None:
+                        return url
                     await asyncio.wait({ended}, timeout=0.01)
         except TimeoutError:
             await self.stop()
         finally:
             ended.cancel()
-        tail = " | ".join(log_path.read_text(errors="replace").splitlines()[-3:])
-        raise ConfigurationError(f"nats-server did not start: {tail}")
+        raise ConfigurationError(f"nats-server did not start: {_tail(log_path)}")
+
+
+def _client_url(ports: Path) -> str | None:
+    """Read the file that the server writes once it listens."""
+    try:
+        return str(json.loads(ports.read_text())["nats"][0])
+    except (OSError, ValueError, LookupError):
+        return None
+
+
+def _tail(log_path: Path) -> str:
+    return " | ".join(log_path.read_text(errors="replace").splitlines()[-3:])

@@ -1,0 +1,1 @@
+"""The registry decides who is in which room; the only writer of rooms."""

@@ -1,0 +1,23 @@
+"""What a registry is told."""
+
+from pydantic import Field
+
+from services.room_registry.domain.partition import Limits
+from shared.settings import Settings
+
+
+class RegistrySettings(Settings):
+    """Settings of one registry process."""
+
+    port: int = Field(default=8083, ge=0, le=65535)
+    partitions: int = Field(default=8, ge=1, le=1024)
+    """How many partitions a new stream gets. An existing stream keeps its own number."""
+    stream_replicas: int = Field(default=1, ge=1, le=5)
+    stream_max_bytes: int = Field(default=-1, ge=-1)
+    """When the stream is full, new commands are refused; -1 is no limit but the disk."""
+    max_sessions_per_room: int = Field(default=20_000, ge=1)
+    max_sessions_per_user: int = Field(default=100, ge=1)
+
+    def limits(self) -> Limits:
+        """Return the bounds for one partition."""
+        return Limits(sessions_per_room=self.max_sessions_per_room, sessions_per_user=self.max_sessions_per_user)

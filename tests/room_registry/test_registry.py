@@ -1,0 +1,197 @@
+"""The registry alone on a real nats-server."""
+
+import asyncio
+import json
+
+import httpx
+import nats
+import pytest
+
+from services.room_registry.app import build
+from shared.bus.stream import EventStream
+from shared.clients.commands import CommandClient, deadline
+from shared.contracts.commands import Join, Remove, Role, Verb
+from shared.contracts.errors import RefusalCode, RefusedError
+from shared.contracts.facts import Committed
+from shared.contracts.ids import RoomKey
+from shared.contracts.replies import RoomsReply
+from shared.contracts.subjects import DOOR, PUBLISHED_EVENTS, ROOMS, STREAM, command_subject, partition_of
+from shared.service import ServiceFailedError
+from tests.room_registry.conftest import APP, EDGE, PARTITIONS, Caller
+from tests.support.running import running
+
+
+async def stored(bus):
+    stream = EventStream(bus)
+    return [message async for message in stream.read(0, await stream.last_seq())]
+
+
+async def rooms(bus):
+    found = []
+    for partition in range(PARTITIONS):
+        reply = await bus.request(ROOMS.pattern.format(partition=partition), b"{}", timeout=2)
+        found += RoomsReply.model_validate_json(reply.data).rooms
+    return {room.room: room.anchors for room in found}
+
+
+async def test_what_is_answered_is_in_the_stream_and_republished(registry, caller, bus):
+    """One message per command, with all its facts, on the subject that names the room."""
+    heard = await bus.subscribe(PUBLISHED_EVENTS.subscription(room="s" + "a=2Eb=20c=3Ed"))
+    await caller.announce()
+    await caller.join("用户2 😀", room="a.b c>d")
+    reply = await caller.remove("用户2 😀", room="a.b c>d")
+    assert [removed.user for removed in reply.removed] == ["用户2 😀"]
+    messages = [await heard.next_msg(timeout=2) for _ in range(2)]
+    kinds = [[fact.kind for fact in Committed.model_validate_json(message.data).facts] for message in messages]
+    assert kinds == [["joined"], ["left"]]
+    assert messages[1].headers["Nats-Sequence"] == str((await stored(bus))[-1].seq)
+
+
+async def test_a_registry_that_starts_finds_its_rooms_again(registry_settings, caller, bus):
+    """Folded from the stream: members, endings and remembered answers."""
+    async with running(build(registry_settings)):
+        await caller.announce()
+        gone = await caller.join("ann")
+        first = await caller.remove("ann", id="kick")
+        await caller.join("bob")
+    async with running(build(registry_settings)):
+        assert await rooms(bus) == {1: ("bob",)}
+        assert await caller.remove("ann", id="kick") == first
+        with pytest.raises(RefusedError) as refused:
+            await caller.join("ann", session=gone)
+        assert refused.value.code is RefusalCode.SESSION_ENDED
+
+
+async def test_a_newer_registry_fences_the_older(registry_settings, caller, bus):
+    """The older one commits nothing more and ends; the client never notices."""
+    older = build(registry_settings)
+    with pytest.raises(ServiceFailedError, match="owned by"):
+        async with running(older):
+            await caller.announce()
+            session = await caller.join("ann")
+            async with running(build(registry_settings)):
+                # Both hear it; whichever commits first, the session ends once.
+                await caller.leave(session)
+                await asyncio.wait_for(older._stop.wait(), 10)
+                await caller.join("bob")
+                assert await rooms(bus) == {1: ("bob",)}
+    ended = [
+        end.session
+        for message in await stored(bus)
+        for fact in Committed.model_validate_json(message.data).facts
+        if fact.kind == "left"
+        for end in fact.sessions
+    ]
+    assert ended.count(session) == 1
+
+
+async def test_a_write_without_the_fence_is_found_out(registry, caller, bus):
+    """Somebody else's message in the partition makes the owner read again; it never answers from a stale memory."""
+    await caller.announce()
+    key = RoomKey(APP, 1)
+    partition = partition_of(key, PARTITIONS)
+    intruder = Committed(command="x", correlation="x", at=0)
+    await bus.jetstream().publish(f"stagedoor.v1.evt.{partition}.{APP}.n1.join", intruder.to_bytes())
+    await caller.join("ann")
+    assert await rooms(bus) == {1: ("ann",)}
+
+
+async def test_the_door_passes_on_and_the_owner_answers(registry, caller, bus):
+    """An operator computes no hash."""
+    await caller.announce()
+    await caller.join("ann")
+    through_the_door = CommandClient(bus)
+    reply = await through_the_door.send(Remove(id="ops", app=APP, room=1, users=("ann", "bob"), expires_at=deadline(10)))
+    assert [removed.user for removed in reply.removed] == ["ann"]
+    assert reply.not_found == ("bob",)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b"[1]",
+        b"\xff\xfe",
+        b'{"id":"c","app":1400000001,"room":1,"users":["ann"]',
+        b'{"id":1}',
+        b"x" * 70_000,
+        b'"\\ud800"',
+    ],
+)
+@pytest.mark.parametrize("partition", [DOOR, partition_of(RoomKey(APP, 1), PARTITIONS)])
+async def test_malformed_commands_are_refused_and_the_service_lives(registry, caller, bus, body, partition):
+    """With an answer, through the door too."""
+    reply = await bus.request(command_subject(partition, RoomKey(APP, 1), Verb.REMOVE), body, timeout=2)
+    assert json.loads(reply.data)["code"] == "bad_request"
+    await caller.announce()
+    await caller.join("ann")
+
+
+@pytest.mark.parametrize("subject", ["1400000001.n1.explode", "1400000001.s=2A.remove", "zero.n1.remove", "_._.announce", "_._.epoch"])
+async def test_subjects_that_nobody_builds_are_refused_at_the_door(registry, bus, subject):
+    """A verb, a room or an app that is none."""
+    reply = await bus.request(f"stagedoor.v1.cmd.{DOOR}.{subject}", b"{}", timeout=2)
+    assert json.loads(reply.data)["code"] == "bad_request"
+
+
+async def test_a_malformed_question_is_refused(registry, bus):
+    """The query for rooms answers with an error, not with silence."""
+    reply = await bus.request(ROOMS.pattern.format(partition=0), b'{"limit": 100000}', timeout=2)
+    assert json.loads(reply.data)["code"] == "bad_request"
+
+
+async def test_a_command_without_a_reply_subject_works(registry, caller, bus):
+    """Publishing is enough; the stream says what became of it."""
+    await caller.announce()
+    await caller.join("ann")
+    heard = await bus.subscribe(PUBLISHED_EVENTS.subscription(verb=Verb.DISMISS))
+    await bus.publish(command_subject(DOOR, RoomKey(APP, 1), Verb.DISMISS), json.dumps({"id": "d", "app": APP, "room": 1}).encode())
+    assert Committed.model_validate_json((await heard.next_msg(timeout=5)).data).facts[0].kind == "dissolved"
+
+
+async def test_readiness_says_what_is_missing_and_life_goes_on_without_nats(registry, nats_server, caller):
+    """Away: alive and not ready. Back: ready again, with the same rooms."""
+    await caller.announce()
+    await caller.join("ann")
+    base = "http://{}:{}".format(*registry.address)
+    async with httpx.AsyncClient() as http:
+        assert (await http.get(base + "/readyz")).json() == {"ready": True, "missing": []}
+        await nats_server.stop()
+        async with asyncio.timeout(10):
+            while (await http.get(base + "/readyz")).status_code == 200:
+                await asyncio.sleep(0.05)
+        assert (await http.get(base + "/livez")).status_code == 200
+        await nats_server.start()
+    bus = await nats.connect(nats_server.url)
+    again = Caller(bus, seconds=20)
+    reply = await again.client.send(Join(**again.common(1), session="b" * 32, user="bob", role=Role.ANCHOR, gateway=EDGE))
+    assert [peer.user for peer in reply.roster] == ["ann"]
+    await bus.close()
+
+
+async def test_an_existing_stream_keeps_its_number_of_partitions(registry_settings, bus):
+    """The number in the settings is for a new stream only."""
+    async with running(build(registry_settings)):
+        pass
+    service = build(registry_settings.model_copy(update={"partitions": 3}))
+    async with running(service):
+        assert await EventStream(bus).partitions() == PARTITIONS
+
+
+async def test_a_stream_of_somebody_else_is_not_touched(registry_settings, bus):
+    """It ends with a text that says so, rather than guess a number of partitions."""
+    await bus.jetstream().add_stream(name=STREAM, subjects=["stagedoor.v1.evt.>"], allow_direct=True)
+    with pytest.raises(ServiceFailedError, match=r"not made by Stagedoor"):
+        await build(registry_settings).serve()
+
+
+async def test_a_full_stream_refuses_with_an_answer(registry_settings, caller):
+    """New commands are refused as retryable; what is committed stays."""
+    async with running(build(registry_settings.model_copy(update={"stream_max_bytes": 6_000}))):
+        caller.seconds = 1.0
+        await caller.announce()
+        with pytest.raises(Exception, match="refuses to store more"):
+            for number in range(200):
+                await caller.join(f"user{number}")

@@ -1,0 +1,329 @@
+"""The rules of rooms, without a bus: commands in, facts out, folding facts gives the state."""
+
+import pytest
+
+from services.room_registry.domain.partition import Limits, Partition
+from shared.contracts.commands import Announce, Dismiss, Join, Leave, Remove, Role
+from shared.contracts.errors import RefusalCode
+from shared.contracts.facts import Dissolved, Joined, Left, SessionBarred
+from shared.contracts.ids import RoomKey
+from shared.contracts.reasons import LeaveReason
+from shared.contracts.replies import AnnounceReply, DismissReply, JoinReply, LeaveReply, Refusal, RemoveReply
+
+APP = 1400000001
+EDGE = "edge_" + "0" * 16
+EDGE_AGAIN = "edge_" + "1" * 16
+OTHER = "other_" + "2" * 16
+
+
+class World:
+    """A partition with its stream, and short ways to speak to it."""
+
+    def __init__(self, **limits):
+        self.partition = Partition(Limits(**limits))
+        self.stream = []
+        self.now = 1_000
+        self._commands = 0
+        self.commit([self.partition.begin_epoch("owner", "epoch", self.now)])
+        for gateway in (EDGE, OTHER):
+            self.do(Announce(id=self.id(), gateway=gateway))
+
+    def id(self):
+        self._commands += 1
+        return f"c{self._commands}"
+
+    def commit(self, entries):
+        for entry in entries:
+            self.stream.append(entry)
+            self.partition.fold(len(self.stream), entry.key, entry.message)
+
+    def do(self, command):
+        decision = self.partition.decide(command, self.now)
+        self.commit(decision.entries)
+        self.facts = [fact for entry in decision.entries for fact in entry.message.facts]
+        return decision.reply
+
+    def join(self, number, user="ann", role=Role.ANCHOR, room=1, gateway=EDGE):
+        return self.do(Join(id=self.id(), app=APP, room=room, session=session(number), user=user, role=role, gateway=gateway))
+
+    def leave(self, number, reason=LeaveReason.LEFT, room=1):
+        return self.do(Leave(id=self.id(), app=APP, room=room, session=session(number), reason=reason))
+
+    def remove(self, *users, room=1, id=None):
+        return self.do(Remove(id=id or self.id(), app=APP, room=room, users=users))
+
+    def dismiss(self, room=1):
+        return self.do(Dismiss(id=self.id(), app=APP, room=room))
+
+    def members(self, room=1):
+        found = self.partition.rooms.get(RoomKey(APP, room))
+        return set() if found is None else {int(s, 16) for s in found.sessions}
+
+
+def session(number):
+    return f"{number:032x}"
+
+
+def test_a_room_exists_from_its_first_join_to_its_last_leave():
+    """Nobody creates a room, and an empty one is gone."""
+    world = World()
+    assert isinstance(world.join(1), JoinReply)
+    world.leave(1)
+    assert not world.partition.rooms
+    first = world.facts[0].incarnation
+    assert world.join(2).incarnation != first
+
+
+def test_the_newer_anchor_stays_and_the_older_is_replaced_first():
+    """Both facts are in one message: nobody ever sees two anchors, nor none."""
+    world = World()
+    world.join(1)
+    world.join(2)
+    assert [type(fact) for fact in world.facts] == [Left, Joined]
+    assert world.facts[0].reason is LeaveReason.REPLACED
+    assert world.facts[0].sessions[0].session == session(1)
+    assert len(world.stream[-1].message.facts) == 2
+    assert world.members() == {2}
+
+
+def test_replacing_the_only_session_keeps_the_room_alive():
+    """The room is the same life before and after."""
+    world = World()
+    first = world.join(1)
+    second = world.join(2)
+    assert (second.incarnation, second.seq) == (first.incarnation, 3)
+
+
+@pytest.mark.parametrize(("old", "new"), [(Role.AUDIENCE, Role.AUDIENCE), (Role.AUDIENCE, Role.ANCHOR), (Role.ANCHOR, Role.AUDIENCE)])
+def test_audience_sessions_of_one_user_coexist(old, new):
+    """Only anchor against anchor is a duplicate."""
+    world = World()
+    world.join(1, role=old)
+    world.join(2, role=new)
+    assert world.members() == {1, 2}
+
+
+def test_a_late_leave_of_a_replaced_session_ends_nobody():
+    """Endings name sessions, not users."""
+    world = World()
+    world.join(1)
+    world.join(2)
+    assert isinstance(world.leave(1), LeaveReply)
+    assert world.facts == []
+    assert world.members() == {2}
+
+
+def test_joining_twice_with_one_session_is_one_join():
+    """A redelivered join is answered with the roster of now, and causes nothing."""
+    world = World()
+    world.join(1)
+    world.join(9, "bob")
+    reply = world.join(1)
+    assert world.facts == []
+    assert [peer.user for peer in reply.roster] == ["bob"]
+    assert reply.seq == 2
+
+
+def test_a_session_that_ended_never_comes_back():
+    """A join that arrives after the end is refused with the reason of the end."""
+    world = World()
+    world.join(1)
+    world.remove("ann")
+    reply = world.join(1)
+    assert (reply.code, reply.reason) == (RefusalCode.SESSION_ENDED, LeaveReason.REMOVED)
+    assert world.members() == set()
+
+
+def test_a_leave_that_overtakes_its_join_bars_it():
+    """Otherwise the join would leave a ghost behind."""
+    world = World()
+    world.leave(1, LeaveReason.TIMED_OUT)
+    assert isinstance(world.facts[0], SessionBarred)
+    assert world.join(1).code is RefusalCode.SESSION_ENDED
+
+
+def test_remove_takes_all_sessions_of_the_user_and_names_who_was_not_there():
+    """Anchor and audience alike; the others stay."""
+    world = World()
+    world.join(1)
+    world.join(2, role=Role.AUDIENCE)
+    world.join(3, "bob")
+    reply = world.remove("ann", "nobody")
+    assert isinstance(reply, RemoveReply)
+    assert {removed.session for removed in reply.removed} == {session(1), session(2)}
+    assert reply.not_found == ("nobody",)
+    assert world.members() == {3}
+
+
+def test_remove_is_no_ban():
+    """A fresh join works at once."""
+    world = World()
+    world.join(1)
+    world.remove("ann")
+    assert isinstance(world.join(2), JoinReply)
+
+
+def test_remove_in_a_room_that_is_not_there_is_refused():
+    """As TRTC does."""
+    assert World().remove("ann").code is RefusalCode.ROOM_NOT_EXIST
+
+
+def test_a_repeated_removal_gets_the_same_answer_and_ends_nobody_new():
+    """Also when the user has come back meanwhile, and on a replica that folded the stream."""
+    world = World()
+    world.join(1)
+    first = world.remove("ann", id="kick")
+    world.join(2)
+    assert world.remove("ann", id="kick") == first
+    assert world.members() == {2}
+    replica = Partition(Limits())
+    for seq, entry in enumerate(world.stream, start=1):
+        replica.fold(seq, entry.key, entry.message)
+    again = replica.decide(Remove(id="kick", app=APP, room=1, users=("ann",)), world.now)
+    assert (again.reply, again.entries) == (first, ())
+
+
+def test_a_command_id_with_another_content_is_refused():
+    """The id is the command."""
+    world = World()
+    world.join(1)
+    world.remove("nobody", id="kick")
+    assert world.remove("ann", id="kick").code is RefusalCode.COMMAND_REUSED
+    assert world.members() == {1}
+
+
+def test_answers_are_forgotten_after_their_age_only():
+    """Until then a new command is refused rather than an old one forgotten."""
+    world = World(answers=1)
+    world.join(1)
+    world.remove("nobody")
+    refused = world.remove("nobody")
+    assert (refused.code, refused.retry) == (RefusalCode.OVERLOADED, True)
+    world.now += Limits().answer_age_ms
+    world.leave(7)
+    assert isinstance(world.remove("nobody"), RemoveReply)
+
+
+def test_dismiss_ends_everybody_and_the_next_join_makes_a_new_room():
+    """One fact ends the incarnation."""
+    world = World()
+    first = world.join(1)
+    world.join(2, "bob")
+    reply = world.dismiss()
+    assert isinstance(reply, DismissReply)
+    assert reply.sessions == 2
+    assert [type(fact) for fact in world.facts] == [Dissolved]
+    assert world.join(3).incarnation != first.incarnation
+    assert world.join(1).reason is LeaveReason.DISMISSED
+
+
+def test_a_new_boot_of_a_gateway_ends_what_its_older_boots_held():
+    """And only that; a message a room."""
+    world = World()
+    world.join(1)
+    world.join(2, "bob", gateway=OTHER)
+    world.join(3, "ann", room=2)
+    reply = world.do(Announce(id=world.id(), gateway=EDGE_AGAIN))
+    assert isinstance(reply, AnnounceReply)
+    assert reply.ended == 2
+    assert world.members() == {2}
+    assert world.members(room=2) == set()
+    assert world.join(4).code is RefusalCode.UNKNOWN_GATEWAY
+    assert isinstance(world.join(5, gateway=EDGE_AGAIN), JoinReply)
+
+
+def test_a_gateway_that_never_announced_itself_brings_nobody_in():
+    """Its sessions could not be told from ghosts."""
+    assert World().join(1, gateway="stranger_" + "f" * 16).code is RefusalCode.UNKNOWN_GATEWAY
+
+
+def test_an_expired_command_is_not_decided():
+    """Its sender has given up, and may have done something else since."""
+    world = World()
+    world.join(1)
+    reply = world.do(Dismiss(id="late", app=APP, room=1, expires_at=world.now))
+    assert reply.code is RefusalCode.EXPIRED
+    assert world.members() == {1}
+
+
+def test_bounds_of_a_room_and_of_one_user():
+    """A full room and a userId that is everywhere are refused, and an ending makes room again."""
+    world = World(sessions_per_room=2, sessions_per_user=1)
+    world.join(1, role=Role.AUDIENCE)
+    assert world.join(2, role=Role.AUDIENCE).code is RefusalCode.TOO_MANY_SESSIONS
+    world.join(3, "bob")
+    assert world.join(4, "eve").code is RefusalCode.ROOM_FULL
+    world.leave(3)
+    assert isinstance(world.join(4, "eve"), JoinReply)
+
+
+def test_a_partition_never_forgets_an_ending_early():
+    """Live and remembered sessions share one bound; when it is reached, joins wait."""
+    world = World(sessions=2)
+    world.join(1)
+    world.leave(1)
+    world.join(2)
+    refused = world.join(3, "bob")
+    assert (refused.code, refused.retry) == (RefusalCode.OVERLOADED, True)
+    world.now += Limits().ended_age_ms
+    world.leave(2)
+    assert isinstance(world.join(3, "bob"), JoinReply)
+
+
+def test_a_removal_of_very_many_sessions_is_spread_over_facts_and_messages():
+    """A fact names at most 500 sessions, a message holds at most 8 facts, sequence numbers go on."""
+    world = World(sessions_per_user=5_000)
+    for number in range(1, 4_102):
+        world.join(number, role=Role.AUDIENCE)
+    before = len(world.stream)
+    reply = world.remove("ann")
+    assert len(reply.removed) == 4_101
+    assert len(world.stream) - before == 2
+    assert [fact.seq for fact in world.facts] == list(range(4_102, 4_111))
+    assert world.members() == set()
+
+
+def test_time_never_runs_backwards_in_the_stream():
+    """A clock that jumps back does not make the memory's ages wrong."""
+    world = World()
+    world.join(1)
+    world.now = 10
+    world.leave(1)
+    times = [entry.message.at for entry in world.stream]
+    assert times == sorted(times)
+
+
+def test_a_fact_out_of_order_is_an_error_not_a_guess():
+    """A stream with a hole is not folded as if it were whole."""
+    world = World()
+    world.join(1)
+    world.join(2, "bob")
+    broken = Partition(Limits())
+    with pytest.raises(ValueError, match="cannot be followed"):
+        for seq, entry in enumerate(world.stream[:-2] + world.stream[-1:], start=1):
+            broken.fold(seq, entry.key, entry.message)
+
+
+def test_rooms_are_listed_page_by_page():
+    """Each once, in the order of their names."""
+    world = World()
+    for room in range(1, 8):
+        world.join(room, room=room)
+    seen, after = [], None
+    while True:
+        page = world.partition.list_rooms(after, 3)
+        seen += [room.room for room in page.rooms]
+        after = page.after
+        if after is None:
+            break
+    assert seen == list(range(1, 8))
+
+
+def test_refusals_leave_a_message_too():
+    """A reply waits for a commit after the decision: an owner that was fenced meanwhile tells nobody anything."""
+    world = World()
+    world.join(1)
+    world.remove("ann")
+    before = len(world.stream)
+    assert isinstance(world.join(1), Refusal)
+    assert len(world.stream) == before + 1
