@@ -1,0 +1,50 @@
+"""The apps that are served, and their secrets, which no representation shows."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from shared.contracts.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class App:
+    """One sdkAppId: the key that signs its UserSigs, and the credentials that may call its server API."""
+
+    sdk_app_id: int
+    secret_key: str = field(repr=False)
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """SecretId to SecretKey."""
+
+    def __post_init__(self) -> None:
+        """Keep a copy of the credentials that nobody can change."""
+        object.__setattr__(self, "credentials", MappingProxyType(dict(self.credentials)))
+
+
+class Apps:
+    """All apps, found by sdkAppId and by SecretId.
+
+    Raises:
+        ConfigurationError: two apps share an sdkAppId or a SecretId.
+    """
+
+    def __init__(self, apps: Iterable[App]) -> None:
+        self._by_id: dict[int, App] = {}
+        self._by_secret_id: dict[str, App] = {}
+        for app in apps:
+            if app.sdk_app_id in self._by_id:
+                raise ConfigurationError(f"sdkAppId {app.sdk_app_id} is configured twice")
+            self._by_id[app.sdk_app_id] = app
+            for secret_id in app.credentials:
+                if secret_id in self._by_secret_id:
+                    raise ConfigurationError(f"SecretId {secret_id} is configured twice")
+                self._by_secret_id[secret_id] = app
+
+    def app(self, sdk_app_id: int) -> App | None:
+        """Find an app by its id."""
+        return self._by_id.get(sdk_app_id)
+
+    def credential(self, secret_id: str) -> tuple[App, str] | None:
+        """Find the app that a SecretId belongs to, and its SecretKey."""
+        app = self._by_secret_id.get(secret_id)
+        return None if app is None else (app, app.credentials[secret_id])
