@@ -1,0 +1,146 @@
+"""One session over one WebSocket."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+Message = dict[str, Any]
+PATH = "/v1/signal"
+
+
+class RefusedError(Exception):
+    """The gateway answered a request with an error."""
+
+    def __init__(self, code: str, message: str, extra: int, *, retry: bool) -> None:
+        super().__init__(f"{code} ({extra}): {message}")
+        self.code = code
+        self.extra = extra
+        self.retry = retry
+
+
+class ClosedError(Exception):
+    """The socket is closed; ``code`` is its close code (1006: without a close frame)."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"closed with {code}")
+        self.code = code
+
+
+class SignallingClient:
+    """A session's signalling: requests with their replies, and a queue of all else.
+
+    Made by :meth:`open`. What the gateway says by itself is in :attr:`messages`, in order; ``None`` is its end.
+    """
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.messages: asyncio.Queue[Message | None] = asyncio.Queue()
+        self.session = ""
+        self._last_id = 0
+        self._replies: dict[int, asyncio.Future[Any]] = {}
+        self._closed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, gateway: str, **options: Any) -> AsyncIterator["SignallingClient"]:
+        """Connect to a gateway (``ws://host:port`` or ``http://...``); the socket closes with the block, as a tab would.
+
+        ``options`` are those of :func:`websockets.asyncio.client.connect`.
+        """
+        url = gateway.replace("http", "ws", 1).rstrip("/") + PATH
+        async with connect(url, **options) as connection:
+            client = cls(connection)
+            reading = asyncio.create_task(client._read())
+            try:
+                yield client
+            finally:
+                await connection.close(1001)
+                await reading
+
+    async def join(self, *, app: int, user: str, sig: str, room: int | str, role: str = "anchor", mode: str = "rtc") -> Message:
+        """Join; returns the roster and the streams.
+
+        Raises:
+            RefusedError: the gateway says no.
+            ClosedError: the socket closed before an answer.
+        """
+        result = await self.request("join", protocol=1, app=app, user=user, sig=sig, room=room, role=role, mode=mode)
+        self.session = result["session"]
+        return result
+
+    async def request(self, name: str, /, **fields: Any) -> Message:
+        """Send a request and wait for its reply; raises as :meth:`join`."""
+        self._last_id += 1
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._replies[self._last_id] = reply
+        await self.send({"type": name, "id": self._last_id, **fields})
+        result: Message = await reply
+        return result
+
+    async def send(self, message: Message) -> None:
+        """Send any message.
+
+        Raises:
+            ClosedError: the socket is closed.
+        """
+        try:
+            await self.connection.send(json.dumps(message, ensure_ascii=False))
+        except ConnectionClosed as closed:
+            raise ClosedError(_code(closed)) from closed
+
+    async def expect(self, kind: str) -> Message:
+        """Take messages until one of a kind comes, and return it.
+
+        Raises:
+            ClosedError: the socket closed before.
+        """
+        while (message := await self.messages.get()) is not None:
+            if message["type"] == kind:
+                return message
+        raise ClosedError(await self.closed())
+
+    async def leave(self) -> None:
+        """Leave; the gateway closes the socket afterwards."""
+        await self.request("leave")
+
+    async def acknowledge(self) -> None:
+        """Say that the application was told of the session's end."""
+        await self.send({"type": "ended_ack"})
+
+    async def closed(self) -> int:
+        """Wait for the socket's end and return its close code."""
+        return await asyncio.shield(self._closed)
+
+    async def _read(self) -> None:
+        try:
+            async for text in self.connection:
+                message = json.loads(text)
+                if message["type"] == "reply":
+                    self._resolve(message)
+                else:
+                    self.messages.put_nowait(message)
+        except ConnectionClosed:
+            pass
+        code = self.connection.close_code or 1006
+        self._closed.set_result(code)
+        self.messages.put_nowait(None)
+        for reply in self._replies.values():
+            if not reply.done():
+                reply.set_exception(ClosedError(code))
+
+    def _resolve(self, message: Message) -> None:
+        reply = self._replies.pop(message["id"])
+        error = message.get("error")
+        if error is None:
+            reply.set_result(message["result"])
+        else:
+            reply.set_exception(RefusedError(error["code"], error["message"], error["extra"], retry=error["retry"]))
+
+
+def _code(closed: ConnectionClosed) -> int:
+    return closed.rcvd.code if closed.rcvd else 1006

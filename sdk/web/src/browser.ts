@@ -1,0 +1,31 @@
+import type { Platform, Socket, SocketEvents } from './platform.js';
+
+/** The real browser. */
+export const browser: Platform = {
+  pageProtocol: () => location.protocol,
+  openSocket,
+  // max-bundle: the gateway has one transport, so nothing is gathered for a second one.
+  openPeerConnection: () => new RTCPeerConnection({ bundlePolicy: 'max-bundle' }),
+  sendableCodecs: (kind) => RTCRtpSender.getCapabilities(kind)?.codecs ?? [],
+  get captureDevices() {
+    // Declared as always there, but undefined on http:// addresses other than this machine's own.
+    const devices = navigator.mediaDevices as MediaDevices | undefined;
+    return devices && ((constraints: MediaStreamConstraints) => devices.getUserMedia(constraints));
+  },
+  newMediaStream: (tracks) => new MediaStream(tracks),
+  // Looked up when used: a bundler may evaluate this module where there is no document.
+  get page() {
+    return document;
+  },
+};
+
+function openSocket(address: string, events: SocketEvents): Socket {
+  const socket = new WebSocket(address);
+  socket.onopen = () => events.opened();
+  socket.onmessage = (event: MessageEvent<unknown>) => {
+    if (typeof event.data === 'string') events.received(event.data);
+  };
+  // onerror says nothing that the onclose after it does not.
+  socket.onclose = (event) => events.closed(event.code, event.reason);
+  return socket;
+}

@@ -1,0 +1,15 @@
+import { browser } from './browser.js';
+import { createTrtc, type Trtc } from './trtc.js';
+
+export type { ClientBanned } from './banned.js';
+export type { ClientConfig, JoinOptions, PlayOptions, Role, RoomId, StreamConfig, SubscribeOptions } from './checks.js';
+export type { Client, ClientEvents, ConnectionState, ProxyServer, PublishOptions } from './client.js';
+export type { ErrorCodes, ErrorName, RtcError } from './errors.js';
+export type { LocalStream } from './local-stream.js';
+export type { RemoteStream } from './remote-stream.js';
+export type { Stream } from './stream.js';
+export type { Trtc } from './trtc.js';
+
+const TRTC: Trtc = createTrtc(browser);
+
+export default TRTC;

@@ -1,0 +1,87 @@
+// The gateway's side of docs/protocol.md, as far as this library reads it.
+
+import type { Role, RoomId } from './checks.js';
+
+export interface JoinFields {
+  protocol: 1;
+  app: number;
+  user: string;
+  sig: string;
+  room: RoomId;
+  role: Role;
+  mode: 'rtc' | 'live';
+}
+
+export interface PeerInfo {
+  session: string;
+  user: string;
+}
+
+export interface StreamInfo extends PeerInfo {
+  stream: string;
+  kind: string;
+  audio: boolean;
+  video: boolean;
+}
+
+export interface JoinResult {
+  session: string;
+  peers: PeerInfo[];
+  streams: StreamInfo[];
+}
+
+export interface PublishResult {
+  stream: string;
+  sdp: string;
+}
+
+export interface OfferedTrack {
+  mid: string;
+  stream: string;
+  kind: 'audio' | 'video';
+}
+
+export interface Offer {
+  number: number;
+  sdp: string;
+  tracks: OfferedTrack[];
+}
+
+export interface BannedNotice {
+  v4_reason: string;
+  message: string;
+}
+
+export interface RequestFailure {
+  code: string;
+  extra: number;
+  message: string;
+  retry: boolean;
+}
+
+export type GatewayMessage =
+  | ({ type: 'peer_joined' } & PeerInfo)
+  | ({ type: 'peer_left'; reason: string } & PeerInfo)
+  | ({ type: 'stream_added' } & StreamInfo)
+  | ({ type: 'stream_removed'; stream: string } & PeerInfo)
+  | ({ type: 'offer' } & Offer)
+  | { type: 'ended'; reason: string; correlation?: string; client_banned?: BannedNotice }
+  | { type: 'error'; code: string; message: string };
+
+export interface Reply {
+  type: 'reply';
+  id: number;
+  result?: unknown;
+  error?: RequestFailure;
+}
+
+/** What came over the socket, or undefined if it is not one of the protocol's objects. */
+export function parseMessage(text: string): GatewayMessage | Reply | undefined {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    const isMessage = typeof parsed === 'object' && parsed !== null && 'type' in parsed;
+    return isMessage && typeof parsed.type === 'string' ? (parsed as GatewayMessage | Reply) : undefined;
+  } catch {
+    return undefined;
+  }
+}

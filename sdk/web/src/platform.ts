@@ -1,0 +1,37 @@
+/** What this library needs of a browser. Production is `browser.ts`; the tests bring their own. */
+export interface Platform {
+  /** `https:` or `http:`: what the page itself came over. */
+  pageProtocol(): string;
+  openSocket(address: string, events: SocketEvents): Socket;
+  openPeerConnection(): PeerConnection;
+  /** What this browser can send, to choose codecs from. Empty when it does not say. */
+  sendableCodecs(kind: 'audio' | 'video'): RTCRtpCodec[];
+  /** Undefined where the browser has no devices to give: no secure context. */
+  captureDevices: ((constraints: MediaStreamConstraints) => Promise<MediaStream>) | undefined;
+  newMediaStream(tracks: MediaStreamTrack[]): MediaStream;
+  page: Pick<Document, 'createElement' | 'getElementById'>;
+}
+
+export interface SocketEvents {
+  opened(): void;
+  received(text: string): void;
+  closed(code: number, reason: string): void;
+}
+
+export interface Socket {
+  send(text: string): void;
+  close(code: number): void;
+}
+
+export type PeerConnection = Pick<
+  RTCPeerConnection,
+  | 'addEventListener'
+  | 'addTransceiver'
+  | 'close'
+  | 'connectionState'
+  | 'createAnswer'
+  | 'createOffer'
+  | 'getTransceivers'
+  | 'setLocalDescription'
+  | 'setRemoteDescription'
+>;

@@ -1,0 +1,186 @@
+import { FakePage } from './fake-page.js';
+import type { JoinResult } from '../src/messages.js';
+import type { PeerConnection, Platform, Socket, SocketEvents } from '../src/platform.js';
+
+export type Sent = Record<string, unknown> & { type: string; id: number };
+
+/** Lets everything that is due run: promises and messages, but no timers. */
+export async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The gateway's end of one socket. Answers joins and other requests by itself; tests say the rest. */
+export class FakeConnection implements Socket {
+  readonly sent: Sent[] = [];
+  closedWith: number | undefined;
+  /** Types of requests that get no reply. */
+  readonly silent = new Set<string>();
+  readonly refusals = new Map<string, object>();
+  readonly results = new Map<string, object>();
+
+  constructor(
+    readonly address: string,
+    private readonly events: SocketEvents,
+  ) {}
+
+  send(text: string): void {
+    const message = JSON.parse(text) as Sent;
+    this.sent.push(message);
+    if (!('id' in message) || this.silent.has(message.type)) return;
+    const error = this.refusals.get(message.type);
+    const answer = error ? { error } : { result: this.results.get(message.type) ?? {} };
+    setImmediate(() => this.say({ type: 'reply', id: message.id, ...answer }));
+  }
+
+  close(code: number): void {
+    this.closedWith ??= code;
+  }
+
+  open(): void {
+    this.events.opened();
+  }
+
+  say(message: object): void {
+    this.events.received(JSON.stringify(message));
+  }
+
+  lose(code: number, reason = ''): void {
+    this.events.closed(code, reason);
+  }
+
+  typesSent(): string[] {
+    return this.sent.map((message) => message.type);
+  }
+}
+
+export class FakeTransceiver {
+  codecs: RTCRtpCodec[] = [];
+
+  constructor(
+    readonly mid: string | null,
+    readonly receiver: { track: MediaStreamTrack },
+    readonly init?: RTCRtpTransceiverInit,
+  ) {}
+
+  setCodecPreferences(codecs: RTCRtpCodec[]): void {
+    this.codecs = codecs;
+  }
+}
+
+/** Understands SDP of the form `offer mid=kind,mid=kind`. */
+export class FakePeerConnection extends EventTarget {
+  connectionState: RTCPeerConnectionState = 'new';
+  readonly transceivers: FakeTransceiver[] = [];
+  readonly steps: string[] = [];
+  connectsBy: RTCPeerConnectionState = 'connected';
+
+  addTransceiver(track: MediaStreamTrack, init: RTCRtpTransceiverInit): FakeTransceiver {
+    const transceiver = new FakeTransceiver(null, { track }, init);
+    this.transceivers.push(transceiver);
+    return transceiver;
+  }
+
+  getTransceivers(): FakeTransceiver[] {
+    return this.transceivers;
+  }
+
+  createOffer(): Promise<RTCSessionDescriptionInit> {
+    return Promise.resolve({ type: 'offer', sdp: 'client offer' });
+  }
+
+  createAnswer(): Promise<RTCSessionDescriptionInit> {
+    return Promise.resolve({ type: 'answer', sdp: 'client answer' });
+  }
+
+  setLocalDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    this.steps.push(`local ${description.type}`);
+    return Promise.resolve();
+  }
+
+  setRemoteDescription(description: RTCSessionDescriptionInit): Promise<void> {
+    this.steps.push(`remote ${description.type}`);
+    for (const part of description.sdp?.split(' ')[1]?.split(',') ?? []) {
+      const [mid, kind] = part.split('=');
+      if (mid && kind && !this.transceivers.some((one) => one.mid === mid)) {
+        this.transceivers.push(new FakeTransceiver(mid, { track: fakeTrack(kind) }));
+      }
+    }
+    setImmediate(() => this.become(this.connectsBy));
+    return Promise.resolve();
+  }
+
+  become(state: RTCPeerConnectionState): void {
+    if (this.connectionState === 'closed') return;
+    this.connectionState = state;
+    this.dispatchEvent(new Event('connectionstatechange'));
+  }
+
+  close(): void {
+    this.connectionState = 'closed';
+  }
+}
+
+export type FakeTrack = MediaStreamTrack & { stopped: boolean };
+
+export function fakeTrack(kind: string): FakeTrack {
+  const track = {
+    kind,
+    stopped: false,
+    stop() {
+      track.stopped = true;
+    },
+  };
+  return track as unknown as FakeTrack;
+}
+
+/** A browser without a browser, connected to a gateway without a gateway. */
+export class FakePlatform implements Platform {
+  readonly connections: FakeConnection[] = [];
+  readonly peerConnections: FakePeerConnection[] = [];
+  readonly room: JoinResult = { session: 's0', peers: [], streams: [] };
+  joinRefusal: object | undefined;
+  protocol = 'http:';
+  opensSockets = true;
+  codecs: RTCRtpCodec[] = [];
+  captureDevices: Platform['captureDevices'] = (constraints) =>
+    Promise.resolve(
+      this.newMediaStream(
+        (['audio', 'video'] as const).filter((kind) => constraints[kind]).map((kind) => fakeTrack(kind)),
+      ),
+    );
+  page = new FakePage().asDocument();
+
+  get connection(): FakeConnection {
+    const last = this.connections.at(-1);
+    if (!last) throw new Error('nothing was dialled');
+    return last;
+  }
+
+  pageProtocol(): string {
+    return this.protocol;
+  }
+
+  openSocket(address: string, events: SocketEvents): Socket {
+    const connection = new FakeConnection(address, events);
+    connection.results.set('join', this.room);
+    connection.results.set('publish', { stream: 'mine', sdp: 'gateway answer' });
+    if (this.joinRefusal) connection.refusals.set('join', this.joinRefusal);
+    this.connections.push(connection);
+    if (this.opensSockets) setImmediate(() => connection.open());
+    return connection;
+  }
+
+  openPeerConnection(): PeerConnection {
+    const connection = new FakePeerConnection();
+    this.peerConnections.push(connection);
+    return connection as unknown as PeerConnection;
+  }
+
+  sendableCodecs(): RTCRtpCodec[] {
+    return this.codecs;
+  }
+
+  newMediaStream(tracks: MediaStreamTrack[]): MediaStream {
+    return { getTracks: () => tracks } as unknown as MediaStream;
+  }
+}

@@ -1,0 +1,1 @@
+"""The demo page and its signer. They exist on one machine only, and only where they are asked for."""
