@@ -52,6 +52,7 @@ class Service:
         settings: where to listen and how long a graceful end may take.
         broker: not yet connected.
         routes: what is served beside the health endpoints.
+        trusted_proxies: addresses whose X-Forwarded-For is believed, separated by commas.
         start: called with the broker connected; its failure ends the service.
         stop: called before the broker disconnects, whether or not ``start`` has ended.
         missing: what stands against being ready, in words; nothing is ready.
@@ -67,10 +68,12 @@ class Service:
         stop: Callable[[], Awaitable[None]],
         missing: Callable[[], Sequence[str]],
         routes: Sequence[BaseRoute] = (),
+        trusted_proxies: str = "",
     ) -> None:
         self.name = name
         self._settings = settings
         self._missing = missing
+        self._trusted_proxies = trusted_proxies
         self._broker = broker
 
         # FastStream takes a callable that is not a coroutine function for blocking work, and gives it a thread.
@@ -84,6 +87,7 @@ class Service:
         self._started = False
         self._failure: str | None = None
         self._stop = asyncio.Event()
+        self._http_ended = asyncio.Event()
         self._listening = asyncio.Event()
         self.address: tuple[str, int] = (settings.host, settings.port)
         self.app = Starlette(
@@ -118,6 +122,9 @@ class Service:
                 self.app,
                 log_config=None,
                 access_log=False,
+                server_header=False,
+                proxy_headers=bool(self._trusted_proxies),
+                forwarded_allow_ips=self._trusted_proxies,
                 ws="websockets-sansio",
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_ping_interval=PING_SECONDS,
@@ -160,13 +167,13 @@ class Service:
         try:
             yield
         finally:
-            self._stop.set()
+            self._http_ended.set()
             await work
 
     async def _work(self) -> None:
-        """Connect, start, and wait for the end. HTTP answers meanwhile: not ready is an answer, too."""
+        """Connect, start, and wait for the end of HTTP, which answers meanwhile: not ready is an answer, too."""
         connecting = asyncio.create_task(self._broker.connect())
-        stopping = asyncio.create_task(self._stop.wait())
+        stopping = asyncio.create_task(self._http_ended.wait())
         try:
             await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
@@ -174,7 +181,7 @@ class Service:
             async with self._bus.start_lifespan_context():
                 self._started = True
                 log.info("service_started", host=self.address[0], port=self.address[1])
-                await self._stop.wait()
+                await self._http_ended.wait()
                 self._started = False
         except Exception as error:
             log.exception("service_broken")
@@ -217,13 +224,13 @@ def listen(host: str, port: int) -> socket.socket:
 
 def main(name: str, settings_type: type[S], build: Callable[[S], Service]) -> NoReturn:
     """Run a service as a process, from its environment to its exit code."""
-    try:
-        settings = settings_type.load()
-    except ConfigurationError as error:
-        sys.exit(f"{name}: {error}")
-    logging.configure(name, settings.log_level)
 
     async def run() -> int:
+        settings = settings_type.load()
+        logging.configure(name, settings.log_level)
         return await build(settings).run()
 
-    sys.exit(uvloop.run(run()))
+    try:
+        sys.exit(uvloop.run(run()))
+    except ConfigurationError as error:
+        sys.exit(f"{name}: {error}")

@@ -4,15 +4,13 @@ The mixins stand first (``class GatewaySettings(AppSettings, Settings)``).
 """
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.auth.apps import App, Apps
+from shared.settings import EnvironmentSettings
 
 
-class AppSettings(BaseSettings):
+class AppSettings(EnvironmentSettings):
     """For who verifies or signs UserSigs."""
-
-    model_config = SettingsConfigDict(env_prefix="STAGEDOOR_", frozen=True, env_ignore_empty=True)
 
     sdk_app_id: int = Field(ge=1, le=4294967295)
     secret_key: SecretStr = Field(min_length=1)

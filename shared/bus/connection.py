@@ -7,7 +7,7 @@ from faststream.security import BaseSecurity
 from nats.aio.client import Client
 
 from shared.contracts.errors import UnavailableError
-from shared.settings import Settings
+from shared.settings import BusSettings
 
 log = structlog.get_logger()
 
@@ -15,7 +15,7 @@ PING_SECONDS = 3
 """nats-py's own 2 minutes leave a frozen server unnoticed for four."""
 
 
-def make_broker(settings: Settings, name: str) -> NatsBroker:
+def make_broker(settings: BusSettings, name: str) -> NatsBroker:
     """Make a broker that is not connected yet. It reconnects for ever: services outlive the bus's absences."""
 
     # Whatever is raised in here would end nats-py's read loop without a word.
@@ -41,7 +41,6 @@ def make_broker(settings: Settings, name: str) -> NatsBroker:
         disconnected_cb=on_disconnect,
         reconnected_cb=on_reconnect,
         logger=None,
-        graceful_timeout=settings.stop_seconds,
     )
 
 
@@ -57,5 +56,5 @@ def connection_of(broker: NatsBroker) -> Client:
     return connection
 
 
-def _security(settings: Settings) -> BaseSecurity | None:
+def _security(settings: BusSettings) -> BaseSecurity | None:
     return None if settings.nats_token is None else NatsToken(settings.nats_token.get_secret_value())

@@ -70,7 +70,7 @@ class CommandClient:
         delay, most = _BACKOFF_SECONDS
         while True:
             try:
-                message = await self._connection.request(subject, payload, timeout=ATTEMPT_SECONDS)
+                message = await self._connection.request(subject, payload, timeout=_attempt_seconds(command))
                 reply = _reply.validate_json(message.data)
             except (nats.errors.Error, TimeoutError) as error:
                 problem = str(error) or type(error).__name__
@@ -87,3 +87,9 @@ class CommandClient:
             log.debug("command_again", verb=command.verb, command=command.id, problem=problem)
             await sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
             delay = min(delay * 2, most)
+
+
+def _attempt_seconds(command: Command) -> float:
+    if command.expires_at is None:
+        return ATTEMPT_SECONDS
+    return max(0.01, min(ATTEMPT_SECONDS, command.expires_at / 1000 - time.time()))

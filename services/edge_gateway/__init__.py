@@ -1,0 +1,1 @@
+"""The edge gateway: holds the browsers, their signalling and their media."""

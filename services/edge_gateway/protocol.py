@@ -1,0 +1,194 @@
+"""The signalling messages of docs/protocol.md, as models. Every byte from a browser passes here first. Pure."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from shared.contracts.commands import Role
+from shared.contracts.ids import RoomId, SdkAppId, UserId
+
+MAX_SIG_CHARACTERS = 8192
+RequestId = Annotated[int, Field(strict=True, ge=1, le=2**53 - 1)]
+StreamId = Annotated[str, Field(strict=True, max_length=64)]
+Sdp = Annotated[str, Field(strict=True, max_length=65536)]
+
+
+class CloseCode:
+    """Close codes; docs/protocol.md has the table."""
+
+    ENDED = 1000
+    TAB_CLOSED = 1001
+    """From browsers only."""
+    GOING_AWAY = 1012
+    PROTOCOL = 4400
+    JOIN_REFUSED = 4403
+    TIMEOUT = 4408
+    SLOW = 4409
+    FLOOD = 4429
+
+
+class ErrorCode(StrEnum):
+    """Codes of an error reply."""
+
+    BAD_REQUEST = "bad_request"
+    UNAUTHORIZED = "unauthorized"
+    UNAVAILABLE = "unavailable"
+    ROOM_FULL = "room_full"
+    TOO_MANY_SESSIONS = "too_many_sessions"
+    SESSION_ENDED = "session_ended"
+    INVALID_STATE = "invalid_state"
+    NO_PERMISSION = "no_permission"
+    UNKNOWN_STREAM = "unknown_stream"
+    UNSUPPORTED_MEDIA = "unsupported_media"
+
+
+class RequestRefusedError(Exception):
+    """One request is answered with an error; the session goes on."""
+
+    def __init__(self, code: ErrorCode, message: str, *, extra: int = 0, retry: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.extra = extra
+        self.retry = retry
+
+
+class ProtocolError(Exception):
+    """The client does not speak the protocol: it is told why, and the socket closes."""
+
+
+class _FromClient(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class JoinRequest(_FromClient):
+    """The first message."""
+
+    type: Literal["join"]
+    id: RequestId
+    protocol: Literal[1]
+    app: SdkAppId
+    user: UserId
+    sig: Annotated[str, Field(strict=True, max_length=MAX_SIG_CHARACTERS)]
+    room: RoomId
+    role: Role = Role.ANCHOR
+    mode: Literal["rtc", "live"]
+
+    @property
+    def effective_role(self) -> Role:
+        """In mode rtc everybody is an anchor."""
+        return Role.ANCHOR if self.mode == "rtc" else self.role
+
+
+class LeaveRequest(_FromClient):
+    """Leave by oneself."""
+
+    type: Literal["leave"]
+    id: RequestId
+
+
+class PublishRequest(_FromClient):
+    """Offer what to send."""
+
+    type: Literal["publish"]
+    id: RequestId
+    kind: Literal["main"]
+    sdp: Sdp
+
+
+class UnpublishRequest(_FromClient):
+    """Stop sending."""
+
+    type: Literal["unpublish"]
+    id: RequestId
+    stream: StreamId
+
+
+class SubscribeRequest(_FromClient):
+    """Say what is wanted of a stream."""
+
+    type: Literal["subscribe"]
+    id: RequestId
+    stream: StreamId
+    audio: Annotated[bool, Field(strict=True)]
+    video: Annotated[bool, Field(strict=True)]
+
+
+class UnsubscribeRequest(_FromClient):
+    """Want nothing of a stream any more."""
+
+    type: Literal["unsubscribe"]
+    id: RequestId
+    stream: StreamId
+
+
+class Answer(_FromClient):
+    """Answer the open offer."""
+
+    type: Literal["answer"]
+    number: Annotated[int, Field(strict=True, ge=1)]
+    sdp: Sdp
+
+
+class EndedAck(_FromClient):
+    """The application was told of the session's end."""
+
+    type: Literal["ended_ack"]
+
+
+Request = JoinRequest | LeaveRequest | PublishRequest | UnpublishRequest | SubscribeRequest | UnsubscribeRequest
+FromClient = Annotated[Request | Answer | EndedAck, Field(discriminator="type")]
+_from_client: TypeAdapter[FromClient] = TypeAdapter(FromClient)
+_request_id: TypeAdapter[int] = TypeAdapter(RequestId)
+
+
+class InvalidRequestError(RequestRefusedError):
+    """A request that can be answered, for its id is sound, but not served."""
+
+    def __init__(self, request_id: int, message: str) -> None:
+        super().__init__(ErrorCode.BAD_REQUEST, message)
+        self.request_id = request_id
+
+
+def parse(text: str) -> FromClient:
+    """Read one message of a client.
+
+    Raises:
+        InvalidRequestError: a known type with a sound id, and something wrong in it.
+        ProtocolError: anything else that is no message.
+    """
+    try:
+        return _from_client.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        problem = f"{'.'.join(map(str, first['loc'][1:])) or 'message'}: {first['msg']}"
+        if first["type"] in ("union_tag_invalid", "union_tag_not_found", "json_invalid", "model_attributes_type", "dict_type"):
+            raise ProtocolError(problem) from None
+    try:
+        request_id = _request_id.validate_python(TypeAdapter(dict[str, Any]).validate_json(text).get("id"))
+    except ValidationError:
+        raise ProtocolError(problem) from None
+    raise InvalidRequestError(request_id, problem)
+
+
+def result(request_id: int, value: dict[str, Any]) -> dict[str, Any]:
+    """Build the reply to a request that was served."""
+    return {"type": "reply", "id": request_id, "result": value}
+
+
+def refusal(request_id: int, error: RequestRefusedError) -> dict[str, Any]:
+    """Build the reply to a request that was not."""
+    fields = {"code": error.code, "extra": error.extra, "message": error.message, "retry": error.retry}
+    return {"type": "reply", "id": request_id, "error": fields}
+
+
+def problem(message: str) -> dict[str, Any]:
+    """Build what a client is told before it is cut off for breaking the protocol."""
+    return {"type": "error", "code": ErrorCode.BAD_REQUEST, "message": message}
+
+
+def ended(reason: str, correlation: str, client_banned: dict[str, str] | None) -> dict[str, Any]:
+    """Build the notice of a session's end; ``client_banned`` has the words for the application, where it is to hear any."""
+    message: dict[str, Any] = {"type": "ended", "reason": reason, "correlation": correlation}
+    return message if client_banned is None else message | {"client_banned": client_banned}

@@ -1,0 +1,93 @@
+"""A room as one gateway sees it: its own sessions, and what they publish."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from shared.contracts.ids import RoomKey
+
+if TYPE_CHECKING:
+    from services.edge_gateway.session import Session
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What a session publishes."""
+
+    id: str
+    session: str
+    user: str
+    tracks: dict[str, str]
+    """Kind (``audio``, ``video``) to the track's id in the media engine."""
+
+    def describe(self) -> dict[str, object]:
+        """Build what the protocol says of a stream."""
+        return {
+            "stream": self.id,
+            "session": self.session,
+            "user": self.user,
+            "kind": "main",
+            "audio": "audio" in self.tracks,
+            "video": "video" in self.tracks,
+        }
+
+
+@dataclass(frozen=True)
+class StreamsChanged:
+    """Posted to every session of the room when somebody here starts or stops publishing."""
+
+
+@dataclass
+class LocalRoom:
+    """The sessions of this gateway in one room."""
+
+    key: RoomKey
+    sessions: dict[str, "Session"] = field(default_factory=dict)
+    streams: dict[str, Stream] = field(default_factory=dict)
+
+    def add_stream(self, stream: Stream) -> None:
+        """Publish a stream to the others."""
+        self.streams[stream.id] = stream
+        self._announce()
+
+    def remove_streams(self, session: str) -> None:
+        """Take back what a session publishes."""
+        gone = [stream for stream in self.streams.values() if stream.session == session]
+        for stream in gone:
+            del self.streams[stream.id]
+        if gone:
+            self._announce()
+
+    def _announce(self) -> None:
+        for session in self.sessions.values():
+            session.post(StreamsChanged())
+
+
+class LocalRooms:
+    """All rooms that have a session here."""
+
+    def __init__(self) -> None:
+        self._rooms: dict[RoomKey, LocalRoom] = {}
+        self.sessions: dict[str, Session] = {}
+
+    def enter(self, key: RoomKey, session: "Session") -> LocalRoom:
+        """Register a session, before its join is sent: an event may be faster than the reply."""
+        room = self._rooms.setdefault(key, LocalRoom(key))
+        room.sessions[session.id] = session
+        self.sessions[session.id] = session
+        return room
+
+    def exit(self, session: "Session") -> None:
+        """Let go of a session and of what it publishes. Harmless twice."""
+        room = session.room
+        if self.sessions.pop(session.id, None) is None:
+            return
+        del room.sessions[session.id]
+        room.remove_streams(session.id)
+        if not room.sessions:
+            del self._rooms[room.key]
+
+    def in_room(self, key: RoomKey) -> Iterator["Session"]:
+        """Return the sessions of a room, as they are now."""
+        room = self._rooms.get(key)
+        return iter(() if room is None else tuple(room.sessions.values()))

@@ -1,0 +1,50 @@
+"""What a gateway is told."""
+
+import platform
+import re
+from pathlib import Path
+
+from pydantic import Field
+
+from services.edge_gateway.media.settings import MediaSettings
+from shared.auth.settings import AppSettings
+from shared.settings import Settings
+
+
+def _own_name() -> str:
+    return re.sub(r"[^A-Za-z0-9-]", "-", platform.node())[:63] or "gateway"
+
+
+class GatewaySettings(AppSettings, Settings):
+    """Settings of one gateway process."""
+
+    port: int = Field(default=8080, ge=0, le=65535)
+    gateway_name: str = Field(default_factory=_own_name, pattern=r"^[A-Za-z0-9-]{1,63}$")
+    """Unique among the gateways, and the same after a restart: that is how its lost sessions are found."""
+    media_host: str = "127.0.0.1"
+    media_port: int = Field(default=8082, ge=0, le=65535)
+    media_advertise: str = ""
+    """Addresses that browsers are told, separated by commas; nothing is ``media_host``."""
+    allowed_origins: str = "*"
+    """Origins whose pages may open the signalling socket, separated by commas. A UserSig is the authority, not a cookie."""
+    trusted_proxies: str = ""
+    """Addresses of proxies whose X-Forwarded-For is believed, separated by commas."""
+    reconnect_grace: float = Field(default=30.0, ge=0)
+    """Seconds that a session outlives a socket that was lost without a close frame."""
+    join_timeout: float = Field(default=10.0, gt=0)
+    """Seconds that a new socket has for its join."""
+    failed_joins_per_minute: int = Field(default=20, ge=1)
+    """Per address; beyond it joins are refused with 70050."""
+    sdk_dir: Path = Path("sdk/web/dist")
+    """Where the built Web SDK lies."""
+    demo: bool = False
+    """Serve the demo page, and sign UserSigs for whoever asks on this machine. Never on a reachable address."""
+
+    def media(self) -> MediaSettings:
+        """Return what the media engine is told.
+
+        Raises:
+            ConfigurationError: the values contradict each other.
+        """
+        advertise = tuple(address.strip() for address in self.media_advertise.split(",") if address.strip())
+        return MediaSettings(host=self.media_host, port=self.media_port, advertise=advertise)

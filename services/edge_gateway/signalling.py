@@ -1,0 +1,153 @@
+"""The WebSocket edge: sockets in, sessions out. What a browser sends is bounded, parsed and posted; nothing is decided here."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+from starlette.websockets import WebSocket
+
+from services.edge_gateway import protocol
+from services.edge_gateway.admission import Admission
+from services.edge_gateway.protocol import CloseCode, InvalidRequestError, JoinRequest, ProtocolError, RequestRefusedError
+from services.edge_gateway.session import Arrival, House, Session, SocketGone
+from services.edge_gateway.socket import Socket
+from shared.contracts.ids import RoomKey
+from shared.rates import RateLimits
+
+log = structlog.get_logger()
+
+MESSAGES_PER_SECOND = 50
+MESSAGE_BURST = 200
+_LOST = 1006
+"""RFC 6455, section 7.4.1: closed without a close frame."""
+_PING_TIMEOUT = 1011
+_CLOSED_SECONDS = 5.0
+
+
+class SocketClosedError(Exception):
+    """The browser's socket is closed; the code says how."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"closed with {code}")
+        self.code = code
+
+
+class Signalling:
+    """Serves ``/v1/signal``.
+
+    Args:
+        admission: who may come in.
+        house: where sessions live; None while the gateway is starting or ending.
+        origins: whose pages may connect; empty is everybody's.
+        join_timeout: seconds that a new socket has for its join.
+    """
+
+    def __init__(self, admission: Admission, house: Callable[[], House | None], origins: frozenset[str], join_timeout: float) -> None:
+        self._admission = admission
+        self._house = house
+        self._origins = origins
+        self._join_timeout = join_timeout
+
+    async def serve(self, websocket: WebSocket) -> None:
+        """Serve one socket to its end."""
+        origin = websocket.headers.get("origin")
+        if self._origins and origin not in self._origins:
+            log.info("origin_refused", origin=(origin or "")[:200])
+            await websocket.close(CloseCode.PROTOCOL)
+            return
+        await websocket.accept()
+        socket = Socket(websocket)
+        writing = asyncio.create_task(socket.write())
+        try:
+            await self._converse(websocket, socket)
+        finally:
+            socket.close(CloseCode.ENDED)
+            await asyncio.wait({writing}, timeout=_CLOSED_SECONDS)
+            writing.cancel()
+
+    async def _converse(self, websocket: WebSocket, socket: Socket) -> None:
+        reader = _Reader(websocket)
+        session: Session | None = None
+        try:
+            session = await self._admit(websocket, reader, socket)
+            while True:
+                await self._take(reader, socket, session)
+        except SocketClosedError as closed:
+            code = closed.code
+        except TimeoutError:
+            code = CloseCode.TIMEOUT
+            socket.close(code)
+        except RequestRefusedError:
+            code = CloseCode.JOIN_REFUSED
+            socket.close(code)
+        except ProtocolError as error:
+            code = CloseCode.PROTOCOL
+            socket.send(protocol.problem(str(error)))
+            socket.close(code)
+        except _FloodError:
+            code = CloseCode.FLOOD
+            socket.close(code)
+        if session is not None:
+            # Who breaks the protocol gets no grace.
+            session.post(SocketGone(CloseCode.ENDED if code in (CloseCode.PROTOCOL, CloseCode.FLOOD) else code))
+
+    async def _admit(self, websocket: WebSocket, reader: "_Reader", socket: Socket) -> Session:
+        async with asyncio.timeout(self._join_timeout):
+            text = await reader.read()
+        try:
+            request = protocol.parse(text)
+            if not isinstance(request, JoinRequest):
+                raise ProtocolError("the first message is a join")
+        except InvalidRequestError as error:
+            socket.send(protocol.refusal(error.request_id, error))
+            raise
+        address = websocket.client.host if websocket.client else ""
+        house = self._house()
+        try:
+            self._admission.check(request, address, time.time(), ready=house is not None)
+        except RequestRefusedError as error:
+            log.info("join_refused", app=request.app, code=error.code, extra=error.extra, reason=error.message)
+            socket.send(protocol.refusal(request.id, error))
+            raise
+        assert house is not None
+        arrival = Arrival(RoomKey(request.app, request.room), request.user, request.effective_role, request.id)
+        return Session(house, arrival, socket)
+
+    async def _take(self, reader: "_Reader", socket: Socket, session: Session) -> None:
+        text = await reader.read()
+        try:
+            session.post(protocol.parse(text))
+        except InvalidRequestError as error:
+            socket.send(protocol.refusal(error.request_id, error))
+
+
+class _FloodError(Exception):
+    """More messages than a client has reason to send."""
+
+
+class _Reader:
+    """Text messages of one socket, counted."""
+
+    def __init__(self, websocket: WebSocket) -> None:
+        self._websocket = websocket
+        self._limits = RateLimits(MESSAGES_PER_SECOND, MESSAGE_BURST, keys=1)
+
+    async def read(self) -> str:
+        """Return the next message.
+
+        Raises:
+            SocketClosedError: there is none any more.
+            ProtocolError: it is not text.
+            _FloodError: it is one too many.
+        """
+        message = await self._websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            code = message.get("code") or _LOST
+            raise SocketClosedError(_LOST if code == _PING_TIMEOUT else code)
+        if not self._limits.take(None, time.monotonic()):
+            raise _FloodError
+        text = message.get("text")
+        if text is None:
+            raise ProtocolError("messages are text frames")
+        return str(text)

@@ -1,0 +1,105 @@
+"""What one client was told of its room, and what it is to be told next. Pure.
+
+The client hears of peers in the order of the room's facts, of a stream after its peer, and of a stream's end before its
+peer's. It never hears of a fact that its roster already held.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from services.edge_gateway.media.interface import Offer
+from services.edge_gateway.protocol import ErrorCode, RequestRefusedError
+from services.edge_gateway.room import Stream
+from shared.contracts.commands import Role
+from shared.contracts.facts import Joined, Left, RoomFact
+from shared.contracts.replies import JoinReply
+
+Told = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a client wants of every stream, and the tracks that this comes to."""
+
+    wanted: dict[str, frozenset[str]]
+    tracks: frozenset[str]
+
+
+class RoomView:
+    """The room as a client sees it, from its admission on."""
+
+    def __init__(self, reply: JoinReply, published: Iterable[Stream]) -> None:
+        self._incarnation = reply.incarnation
+        self._seq = reply.seq
+        self._peers = {peer.session: peer.user for peer in reply.roster}
+        self._streams = self._visible(published)
+        self._wanted: dict[str, frozenset[str]] = {}
+
+    def describe(self) -> Told:
+        """Build what the client is told when it is admitted."""
+        return {
+            "peers": [{"session": session, "user": user} for session, user in self._peers.items()],
+            "streams": [stream.describe() for stream in self._streams.values()],
+        }
+
+    def is_news(self, fact: RoomFact) -> bool:
+        """Say whether a fact is of this life of the room, and later than all that is known."""
+        return fact.incarnation == self._incarnation and fact.seq > self._seq
+
+    def joined(self, fact: Joined, published: Iterable[Stream]) -> list[Told]:
+        """Somebody came in. Audience is announced to nobody."""
+        self._seq = fact.seq
+        if fact.role is not Role.ANCHOR:
+            return []
+        self._peers[fact.session] = fact.user
+        return [{"type": "peer_joined", "session": fact.session, "user": fact.user}, *self.streams_changed(published)]
+
+    def left(self, fact: Left) -> list[Told]:
+        """Others left."""
+        self._seq = fact.seq
+        told: list[Told] = []
+        for end in fact.sessions:
+            if self._peers.pop(end.session, None) is not None:
+                told += [self._removed(stream) for stream in list(self._streams.values()) if stream.session == end.session]
+                told.append({"type": "peer_left", "session": end.session, "user": end.user, "reason": fact.reason})
+        return told
+
+    def streams_changed(self, published: Iterable[Stream]) -> list[Told]:
+        """Compare what is published now with what the client knows."""
+        visible = self._visible(published)
+        told = [self._removed(stream) for stream in list(self._streams.values()) if stream.id not in visible]
+        told += [{"type": "stream_added", **stream.describe()} for stream in visible.values() if stream.id not in self._streams]
+        self._streams = visible
+        return told
+
+    def want(self, stream: str, kinds: frozenset[str]) -> Choice:
+        """Work out what the client would receive if it wanted these kinds of a stream.
+
+        Raises:
+            RequestRefusedError: it knows no such stream.
+        """
+        if stream not in self._streams:
+            raise RequestRefusedError(ErrorCode.UNKNOWN_STREAM, "there is no such stream in the room")
+        wanted = self._wanted | {stream: kinds}
+        known = [(self._streams[name], chosen) for name, chosen in wanted.items() if name in self._streams]
+        return Choice(wanted, frozenset(track for each, chosen in known for kind, track in each.tracks.items() if kind in chosen))
+
+    def accept(self, choice: Choice) -> None:
+        """Remember a choice that the media engine has taken."""
+        self._wanted = choice.wanted
+
+    def offer(self, offer: Offer) -> Told:
+        """Name the m-lines of an offer by stream and kind."""
+        owners = {track: (stream.id, kind) for stream in self._streams.values() for kind, track in stream.tracks.items()}
+        named = [(mid, owners[track]) for mid, track in offer.mids.items() if track in owners]
+        tracks = [{"mid": mid, "stream": stream, "kind": kind} for mid, (stream, kind) in named]
+        return {"type": "offer", "number": offer.number, "sdp": offer.sdp, "tracks": tracks}
+
+    def _visible(self, published: Iterable[Stream]) -> dict[str, Stream]:
+        return {stream.id: stream for stream in published if stream.session in self._peers}
+
+    def _removed(self, stream: Stream) -> Told:
+        del self._streams[stream.id]
+        self._wanted.pop(stream.id, None)
+        return {"type": "stream_removed", "stream": stream.id, "session": stream.session, "user": stream.user}

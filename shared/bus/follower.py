@@ -1,0 +1,125 @@
+"""Following the stream: every committed message once, in order, though what carries them may lose some.
+
+The republish is core NATS: fast, and lossy. ``Nats-Sequence`` rises by exactly 1 over the whole stream, so a jump shows
+a loss, and the stream itself has what was missed. A loss at the very end shows in nothing, so a round a second asks the
+stream's leader how far it has come. Only a finished round counts as having heard the bus.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from shared.bus.stream import SEQUENCE_HEADER, EventStream, Stored
+from shared.contracts.errors import StagedoorError, UnavailableError
+from shared.contracts.subjects import PUBLISHED_EVENTS
+
+log = structlog.get_logger()
+
+ROUND_SECONDS = 1.0
+MAX_QUEUED = 8192
+
+
+class StreamRestoredError(StagedoorError):
+    """The stream ends before what was already applied: it was restored from an older state, and nothing held is true."""
+
+
+class Follower:
+    """Follows the stream from now on.
+
+    Args:
+        connection: to NATS.
+        stream: over the same connection, so that a round proves this connection.
+        apply: called with each committed message, in order; must not block.
+    """
+
+    def __init__(self, connection: Client, stream: EventStream, apply: Callable[[Stored], None]) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._apply = apply
+        self._queue: asyncio.Queue[Msg] = asyncio.Queue(MAX_QUEUED)
+        self._overflowed = 0
+        self.applied = 0
+        """Sequence of the last message applied."""
+        self.heard_at = float("-inf")
+        """Monotonic time at which the last finished round began."""
+
+    async def start(self) -> None:
+        """Subscribe, and begin after what is committed now.
+
+        Raises:
+            UnavailableError: JetStream does not answer.
+        """
+        await self._connection.subscribe(PUBLISHED_EVENTS.subscription(), cb=self._enqueue)
+        await self._connection.flush()
+        began = time.monotonic()
+        self.applied = await self._stream.last_seq()
+        self.heard_at = began
+
+    async def run(self) -> None:
+        """Apply what comes, for ever.
+
+        Raises:
+            StreamRestoredError: the stream ends before what was applied.
+        """
+        next_round = time.monotonic()
+        while True:
+            if (wait := next_round - time.monotonic()) <= 0:
+                await self._round()
+                next_round = time.monotonic() + ROUND_SECONDS
+                continue
+            try:
+                message = await asyncio.wait_for(self._queue.get(), wait)
+            except TimeoutError:
+                continue
+            await self._take(message)
+
+    async def _enqueue(self, message: Msg) -> None:
+        try:
+            self._queue.put_nowait(message)
+        except asyncio.QueueFull:
+            # What is dropped here is a gap like any other.
+            self._overflowed += 1
+            if self._overflowed.bit_count() == 1:
+                log.warning("events_overflowed", dropped=self._overflowed)
+
+    async def _take(self, message: Msg) -> None:
+        sequence = (message.headers or {}).get(SEQUENCE_HEADER, "")
+        if not sequence.isdecimal():
+            log.warning("event_without_sequence", subject=message.subject)
+            return
+        seq = int(sequence)
+        if seq <= self.applied:
+            return
+        if seq > self.applied + 1:
+            log.info("gap", applied=self.applied, next=seq)
+            await self._heal(seq - 1)
+        self._apply(Stored(seq, message.subject, message.data))
+        self.applied = seq
+
+    async def _round(self) -> None:
+        began = time.monotonic()
+        try:
+            last = await self._stream.last_seq()
+        except UnavailableError as error:
+            log.warning("bus_not_heard", reason=str(error), seconds=round(began - self.heard_at, 1))
+            return
+        if last < self.applied:
+            raise StreamRestoredError(f"the stream ends at {last}, and {self.applied} was applied already")
+        if last > self.applied:
+            # Most of it is on its way in the queue; what comes from both is applied once.
+            await self._heal(last)
+        self.heard_at = began
+
+    async def _heal(self, until: int) -> None:
+        while self.applied < until:
+            try:
+                async for stored in self._stream.read(self.applied, until):
+                    self._apply(stored)
+                    self.applied = stored.seq
+            except UnavailableError as error:
+                log.warning("healing_waits", applied=self.applied, until=until, reason=str(error))
+                await asyncio.sleep(ROUND_SECONDS / 4)

@@ -1,0 +1,106 @@
+"""Publishing and subscribing, as the signalling sees it."""
+
+import pytest
+from stagedoor_client import RefusedError
+
+from shared.contracts.commands import Verb
+from shared.contracts.reasons import LeaveReason
+
+SDP = "v=0 offer"
+
+
+async def published(client):
+    return (await client.request("publish", kind="main", sdp=SDP))["stream"]
+
+
+async def refused(request):
+    with pytest.raises(RefusedError) as error:
+        await request
+    return error.value.code
+
+
+async def test_a_published_stream_is_announced_to_the_others(gateway):
+    """To those who are here, and to those who come."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = await published(ann)
+        described = {"stream": stream, "session": ann.session, "user": "ann", "kind": "main", "audio": True, "video": True}
+        assert await bob.expect("stream_added") == {"type": "stream_added"} | described
+        async with gateway.joined("late") as late:
+            assert late.joined["streams"] == [described]
+
+
+async def test_a_stream_ends_with_unpublish_and_may_begin_again(gateway):
+    """Each publication is a stream of its own."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        first = await published(ann)
+        await bob.expect("stream_added")
+        await ann.request("unpublish", stream=first)
+        assert (await bob.expect("stream_removed"))["stream"] == first
+        assert await published(ann) != first
+
+
+async def test_a_leavers_stream_is_removed_before_the_leaver(gateway, registry):
+    """Also when the leaver is made to leave."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        await published(ann)
+        await bob.expect("stream_added")
+        await registry.leave(ann.session, LeaveReason.REMOVED)
+        kinds = [(await bob.messages.get())["type"] for _ in range(2)]
+        assert kinds == ["stream_removed", "peer_left"]
+
+
+async def test_subscribing_leads_to_an_offer_that_names_its_lines(gateway):
+    """By stream and kind; the answer goes to the engine."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = await published(ann)
+        await bob.expect("stream_added")
+        await bob.request("subscribe", stream=stream, audio=True, video=True)
+        offer = await bob.expect("offer")
+        assert offer["number"] == 1
+        assert offer["tracks"] == [
+            {"mid": "0", "stream": stream, "kind": "audio"},
+            {"mid": "1", "stream": stream, "kind": "video"},
+        ]
+        await bob.send({"type": "answer", "number": 1, "sdp": "v=0 answer"})
+        await bob.request("subscribe", stream=stream, audio=False, video=True)
+        assert [track["kind"] for track in (await bob.expect("offer"))["tracks"]] == ["video"]
+        await bob.request("unsubscribe", stream=stream)
+        assert (await bob.expect("offer"))["tracks"] == []
+        assert ("answer", bob.session, 1) in gateway.media.calls
+
+
+async def test_an_answer_to_no_open_offer_ends_the_session(gateway):
+    """A client that has lost count cannot be served rightly any more."""
+    async with gateway.joined("ann") as ann:
+        await ann.send({"type": "answer", "number": 7, "sdp": "v=0"})
+        assert await ann.closed() == 4400
+
+
+async def test_what_cannot_be_done_is_refused_by_name(gateway):
+    """And the session goes on."""
+    async with gateway.joined("ann") as ann, gateway.joined("quiet", role="audience", mode="live") as quiet:
+        assert await refused(quiet.request("publish", kind="main", sdp=SDP)) == "no_permission"
+        assert await refused(ann.request("publish", kind="main", sdp="nonsense")) == "unsupported_media"
+        assert await refused(ann.request("publish", kind="screen", sdp=SDP)) == "bad_request"
+        assert await refused(ann.request("unpublish", stream="none")) == "unknown_stream"
+        assert await refused(ann.request("subscribe", stream="none", audio=True, video=True)) == "unknown_stream"
+        stream = await published(ann)
+        assert await refused(ann.request("publish", kind="main", sdp=SDP)) == "invalid_state"
+        assert await refused(ann.request("subscribe", stream=stream, audio=True, video=True)) == "unknown_stream"
+        await quiet.expect("stream_added")
+        assert await refused(quiet.request("subscribe", stream=stream, audio=1, video=True)) == "bad_request"
+        await quiet.request("subscribe", stream=stream, audio=True, video=False)
+
+
+async def test_a_slow_browser_is_cut_off(gateway, registry):
+    """What it does not read is not kept for it without bound: the socket ends, and the room goes on."""
+    gateway.media.sdp = "v=0" + "x" * 60_000
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = await published(ann)
+        await bob.expect("stream_added")
+        bob.connection.transport.pause_reading()
+        for number in range(100, 290):
+            await bob.send({"type": "subscribe", "id": number, "stream": stream, "audio": True, "video": True})
+        # Nothing that bob says matters any more; after the grace the session ends.
+        assert (await registry.next(Verb.LEAVE))["session"] == bob.session
+        bob.connection.transport.abort()

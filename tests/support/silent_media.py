@@ -1,0 +1,48 @@
+"""A media engine without media: it keeps the rules of the interface and writes down what it was asked."""
+
+from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published, Track
+
+
+class SilentMedia:
+    """Every publication has one audio and one video track, and every choice of tracks leads to an offer."""
+
+    def __init__(self, on_offer):
+        self.on_offer = on_offer
+        self.calls = []
+        self.published = {}
+        self.offers = {}
+        self.closed = False
+        self.sdp = "v=0 offer"
+
+    async def publish(self, session, offer):
+        self.calls.append(("publish", session))
+        if session in self.published:
+            raise MediaRefusedError("invalid_state", "publishes already")
+        if not offer.startswith("v=0"):
+            raise MediaRefusedError("unsupported_media", "not an SDP")
+        tracks = (Track(f"a{len(self.calls)}", "audio"), Track(f"v{len(self.calls)}", "video"))
+        self.published[session] = tracks
+        return Published("v=0 answer", tracks)
+
+    async def unpublish(self, session):
+        self.calls.append(("unpublish", session))
+        self.published.pop(session, None)
+
+    async def subscribe(self, session, tracks):
+        self.calls.append(("subscribe", session, tracks))
+        self.offers[session] = self.offers.get(session, 0) + 1
+        mids = {str(number): track for number, track in enumerate(sorted(tracks))}
+        self.on_offer(Offer(session, self.offers[session], self.sdp, mids))
+
+    async def answer(self, session, number, sdp):  # noqa: ARG002 -- the interface's
+        self.calls.append(("answer", session, number))
+        if number != self.offers.get(session):
+            raise MediaRefusedError("invalid_state", "that offer is not open")
+
+    async def stop(self, session):
+        self.calls.append(("stop", session))
+        self.published.pop(session, None)
+        return 0.0
+
+    async def close(self):
+        self.closed = True
