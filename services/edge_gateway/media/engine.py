@@ -1,0 +1,184 @@
+"""The media engine: one UDP socket, publications, subscribers, and who gets what."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from services.edge_gateway.media.codecs import CODECS
+from services.edge_gateway.media.dtls import SharedCertificate
+from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published
+from services.edge_gateway.media.mux import UdpMux, bind
+from services.edge_gateway.media.peer import Peer, PeerUser
+from services.edge_gateway.media.publication import Publication
+from services.edge_gateway.media.sdp import read_offer
+from services.edge_gateway.media.sdp_writer import LocalTransport
+from services.edge_gateway.media.settings import MediaSettings
+from services.edge_gateway.media.subscriber import Subscriber
+from services.edge_gateway.media.track import PublishedTrack
+
+log = structlog.get_logger()
+
+_TICK = 0.1
+"""Seconds between repeated requests; every tenth tick reports are sent."""
+_TICKS_A_REPORT = 10
+
+
+class UdpMediaEngine:
+    """Forwards media in this process, on one UDP port. It is a :class:`~services.edge_gateway.media.interface.MediaEngine`.
+
+    Its methods never suspend, so each takes effect as a whole; it is made by :meth:`start`.
+    """
+
+    def __init__(self, settings: MediaSettings, mux: UdpMux, on_offer: Callable[[Offer], None]) -> None:
+        self._settings = settings
+        self._mux = mux
+        self._on_offer = on_offer
+        self._loop = asyncio.get_running_loop()
+        self._certificate = SharedCertificate.generateCertificate()
+        self._fingerprint = self._certificate.sha256
+        self._codecs = [CODECS[name] for name in settings.codecs]
+        self._publications: dict[str, Publication] = {}
+        self._subscribers: dict[str, Subscriber] = {}
+        self._tracks: dict[str, PublishedTrack] = {}
+        self._offers_due: dict[str, None] = {}
+        self._ticks = 0
+        self._timer = self._loop.call_later(_TICK, self._tick)
+
+    @classmethod
+    async def start(cls, settings: MediaSettings, on_offer: Callable[[Offer], None]) -> "UdpMediaEngine":
+        """Listen.
+
+        Args:
+            settings: where, and how much.
+            on_offer: gets each offer for a session's client; it is called between the engine's own calls, never in one,
+                and does not raise.
+
+        Raises:
+            ConfigurationError: the UDP port cannot be had.
+        """
+        mux = UdpMux(bind(settings.host, settings.port))
+        engine = cls(settings, mux, on_offer)
+        mux.start(engine._loop)
+        log.info("media_listening", host=settings.host, port=mux.port, advertise=settings.candidates)
+        return engine
+
+    @property
+    def port(self) -> int:
+        """The UDP port."""
+        return self._mux.port
+
+    async def publish(self, session: str, offer: str) -> Published:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        if session in self._publications:
+            raise MediaRefusedError("invalid_state", "the session publishes already")
+        read = read_offer(offer, self._codecs)
+        publication = Publication(session, read, self._connect, self._describe, self._settings.video_bitrate)
+        self._publications[session] = publication
+        self._tracks.update({track.track.id: track for track in publication.tracks})
+        log.info("media_published", session=session, tracks=[track.track.id for track in publication.tracks])
+        return Published(publication.sdp, tuple(track.track for track in publication.tracks))
+
+    async def unpublish(self, session: str) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        publication = self._silence_publication(session)
+        if publication is not None:
+            log.info("media_unpublished", session=session)
+            await publication.peer.close()
+
+    async def subscribe(self, session: str, tracks: frozenset[str]) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        known = [track for track in tracks if track in self._tracks]
+        if len(known) > self._settings.max_subscriptions:
+            raise MediaRefusedError("invalid_state", f"a session receives at most {self._settings.max_subscriptions} tracks")
+        subscriber = self._subscribers.get(session)
+        if subscriber is None:
+            if not known:
+                return
+            limit = self._settings.max_media_lines
+            subscriber = self._subscribers[session] = Subscriber(session, self._connect, self._describe, self._mux.out.view, limit)
+        self._want(subscriber, known)
+
+    async def answer(self, session: str, number: int, sdp: str) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        subscriber = self._subscribers.get(session)
+        if subscriber is None:
+            raise MediaRefusedError("invalid_state", f"offer {number} is not open")
+        if subscriber.answer(number, sdp):
+            self._offer_soon(session)
+
+    async def stop(self, session: str) -> float:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        publication = self._silence_publication(session)
+        subscriber = self._subscribers.pop(session, None)
+        if subscriber is not None:
+            subscriber.silence()
+        self._offers_due.pop(session, None)
+        stopped = time.time()
+        # Only now is DTLS told to end: its close_notify is no media, and it must not come before the silence.
+        peers = [user.peer for user in (publication, subscriber) if user is not None]
+        for peer in peers:
+            await peer.close()
+        if peers:
+            log.info("media_stopped", session=session, at=stopped)
+        return stopped
+
+    async def close(self) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        self._timer.cancel()
+        peers = [user.peer for user in self._publications.values()] + [user.peer for user in self._subscribers.values()]
+        for session in [*self._publications, *self._subscribers]:
+            await self.stop(session)
+        self._mux.close()
+        for peer in peers:
+            await peer.ended()
+
+    def _connect(self, session: str, user: PeerUser) -> Peer:
+        return Peer(session, user, self._mux, self._certificate, self._settings.handshake_timeout)
+
+    def _describe(self, peer: Peer) -> LocalTransport:
+        return LocalTransport(peer.credentials, self._fingerprint, self._settings.candidates, self._mux.port)
+
+    def _silence_publication(self, session: str) -> Publication | None:
+        """End a publication for everybody, without telling its client."""
+        publication = self._publications.pop(session, None)
+        if publication is None:
+            return None
+        publication.silence()
+        gone = {track.track.id for track in publication.tracks}
+        for track in gone:
+            del self._tracks[track]
+        for subscriber in self._subscribers.values():
+            if not gone.isdisjoint(subscriber.tracks):
+                self._want(subscriber, subscriber.tracks - gone)
+        return publication
+
+    def _want(self, subscriber: Subscriber, tracks: Iterable[str]) -> None:
+        # In the order of publishing, so that the same wish makes the same offer.
+        wanted = set(tracks)
+        if subscriber.want({track: source for track, source in self._tracks.items() if track in wanted}):
+            self._offer_soon(subscriber.session)
+
+    def _offer_soon(self, session: str) -> None:
+        """Offer once this turn of the loop is over: what changes together makes one offer."""
+        if not self._offers_due:
+            self._loop.call_soon(self._make_offers)
+        self._offers_due[session] = None
+
+    def _make_offers(self) -> None:
+        due, self._offers_due = self._offers_due, {}
+        for session in due:
+            subscriber = self._subscribers.get(session)
+            offer = subscriber.make_offer() if subscriber is not None else None
+            if offer is not None:
+                self._on_offer(offer)
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(_TICK, self._tick)
+        now = time.monotonic()
+        self._ticks += 1
+        for publication in self._publications.values():
+            publication.tick(now)
+            if self._ticks % _TICKS_A_REPORT == 0:
+                publication.report(now)

@@ -1,0 +1,66 @@
+"""ICE-lite: answers connectivity checks, and learns from them where clients are (RFC 8445, 2.5)."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.edge_gateway.media.stun import MalformedStunError, binding_response, parse_request
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+"""As the socket gives it, IPv4 or IPv6."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client must know for its checks to be answered."""
+
+    ufrag: str
+    password: str
+
+    @classmethod
+    def fresh(cls) -> "Credentials":
+        """Make new ones: 64 and 192 random bits (RFC 8445, 5.3 asks for 24 and 128)."""
+        return cls(secrets.token_hex(8), secrets.token_hex(24))
+
+
+class Checked(Protocol):
+    """A peer connection, as far as connectivity checks go."""
+
+    credentials: Credentials
+
+    def seen_at(self, address: Address, now: float, *, nominated: bool) -> bool:
+        """Take note of an authentic check; tell whether it may be answered."""
+        ...
+
+
+class IceLite:
+    """Finds the peer connection that a check is for. Who does not know its password is not answered at all."""
+
+    def __init__(self) -> None:
+        self._peers: dict[str, Checked] = {}
+
+    def add(self, peer: Checked) -> None:
+        """Answer a peer's checks from now on."""
+        self._peers[peer.credentials.ufrag] = peer
+
+    def remove(self, peer: Checked) -> None:
+        """Answer a peer's checks no more; harmless twice."""
+        self._peers.pop(peer.credentials.ufrag, None)
+
+    def check(self, datagram: bytes, address: Address, now: float) -> bytes | None:
+        """Handle one datagram.
+
+        Returns:
+            The response to send back; None for silence.
+        """
+        try:
+            request = parse_request(datagram)
+        except MalformedStunError:
+            return None
+        peer = self._peers.get(request.username.partition(":")[0])
+        if peer is None:
+            return None
+        password = peer.credentials.password.encode()
+        if not request.authentic(password) or not peer.seen_at(address, now, nominated=request.nominates):
+            return None
+        return binding_response(request.transaction, address[0], address[1], password)

@@ -1,0 +1,100 @@
+"""What the gateway's signalling knows of media.
+
+Every method is a coroutine function, though the engine of this package never suspends in one: an engine in a process of
+its own will have to wait for its answer, and nobody who calls it should notice the move.
+
+MediaRefusedError          the client: the reply's error code and message
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+Kind = Literal["audio", "video"]
+
+
+class MediaRefusedError(Exception):
+    """What the client asked for cannot be done; nothing was changed."""
+
+    def __init__(self, code: Literal["unsupported_media", "invalid_state"], message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One audio or video track that a session publishes; its id is 32 random hexadecimal digits."""
+
+    id: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The answer to a publication."""
+
+    sdp: str
+    tracks: tuple[Track, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An offer for the whole subscribing peer connection of a session; numbers rise from 1."""
+
+    session: str
+    number: int
+    sdp: str
+    mids: Mapping[str, str]
+    """The m-lines that carry something now: mid to track id."""
+
+
+class MediaEngine(Protocol):
+    """Forwards media between sessions. A session is an opaque string, used once."""
+
+    async def publish(self, session: str, offer: str) -> Published:
+        """Take a session's tracks in.
+
+        Raises:
+            MediaRefusedError: ``invalid_state``, it publishes already; ``unsupported_media``, the offer cannot be served.
+        """
+        ...
+
+    async def unpublish(self, session: str) -> None:
+        """End a session's publication, if it has one; its subscribers get new offers."""
+        ...
+
+    async def subscribe(self, session: str, tracks: frozenset[str]) -> None:
+        """Say everything that a session wants to receive from now on; ids that name no track are ignored.
+
+        What is not wanted any more stops at once. Offers follow through the engine's callback, never from inside this
+        call, at most one open at a time.
+
+        Raises:
+            MediaRefusedError: ``invalid_state``, that is more than one session may receive.
+        """
+        ...
+
+    async def answer(self, session: str, number: int, sdp: str) -> None:
+        """Take the client's answer to the open offer.
+
+        Raises:
+            MediaRefusedError: ``invalid_state``, that offer is not open; ``unsupported_media``, the answer cannot be served.
+                The offer stays open.
+        """
+        ...
+
+    async def stop(self, session: str) -> float:
+        """End all media of a session, in both directions; harmless when there is none.
+
+        After it returns no RTP or RTCP packet to or from the session leaves, ever. Others lose its tracks and get new
+        offers. The caller does not use the session again.
+
+        Returns:
+            Unix time in seconds, taken after the last send.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End everything and free the port."""
+        ...

@@ -1,0 +1,170 @@
+"""One peer connection: where the client is, DTLS with it, and its SRTP keys."""
+
+import asyncio
+from typing import Protocol
+
+import structlog
+
+from services.edge_gateway.media.dtls import DtlsServer, HandshakeError, SharedCertificate
+from services.edge_gateway.media.ice import Address, Credentials
+from services.edge_gateway.media.mux import UdpMux
+from services.edge_gateway.media.sdp import Fingerprints
+from services.edge_gateway.media.srtp import Buffer, SrtpContext
+
+log = structlog.get_logger()
+
+
+class PeerUser(Protocol):
+    """Whom a peer connection serves: a publication or a subscriber."""
+
+    def on_connected(self) -> None:
+        """Packets can be sent from now on."""
+        ...
+
+    def on_rtp(self, packet: memoryview, now: float) -> None:
+        """Take an authentic RTP packet; the memory is the callee's until it returns."""
+        ...
+
+    def on_rtcp(self, data: bytes, now: float) -> None:
+        """Take an authentic RTCP packet."""
+        ...
+
+
+class Peer:
+    """Our end of a peer connection.
+
+    Args:
+        session: whose it is, for the log.
+        user: gets what comes in.
+        mux: the socket.
+        certificate: ours.
+        handshake_timeout: seconds.
+    """
+
+    def __init__(self, session: str, user: PeerUser, mux: UdpMux, certificate: SharedCertificate, handshake_timeout: float) -> None:
+        self.credentials = Credentials.fresh()
+        self.heard = 0.0
+        self._session = session
+        self._user: PeerUser | None = user
+        self._mux = mux
+        self._handshake_timeout = handshake_timeout
+        self._dtls = DtlsServer(certificate, self._send_dtls)
+        self._address: Address | None = None
+        self._remote: Fingerprints | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        self._receive: SrtpContext | None = None
+        self._transmit: SrtpContext | None = None
+        mux.ice.add(self)
+
+    @property
+    def connected(self) -> bool:
+        """Packets can be sent."""
+        return self._transmit is not None
+
+    @property
+    def remote(self) -> Fingerprints | None:
+        """The client's certificate, once it is known."""
+        return self._remote
+
+    def expect(self, fingerprints: Fingerprints) -> None:
+        """Accept a client with that certificate from now on."""
+        self._remote = fingerprints
+        self._begin()
+
+    def seen_at(self, address: Address, now: float, *, nominated: bool) -> bool:
+        """Take note of an authentic connectivity check.
+
+        The first one says where the client is; after that only one that nominates moves it (RFC 8445, 8.2).
+
+        Returns:
+            False: the check is not to be answered, because the address is another client's.
+        """
+        if address != self._address and (nominated or self._address is None):
+            if not self._mux.claim(address, self, now):
+                log.debug("media_address_taken", session=self._session)
+                return False
+            if self._address is not None:
+                self._mux.release(self._address, self)
+            self._address = address
+            self._begin()
+        self.heard = now
+        return True
+
+    def _begin(self) -> None:
+        if self._handshake is None and self._remote is not None and self._address is not None:
+            self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(self._remote))
+
+    async def _shake_hands(self, remote: Fingerprints) -> None:
+        try:
+            contexts = await self._dtls.handshake(remote, self._handshake_timeout, self._on_dtls_closed)
+        except HandshakeError as error:
+            log.warning("media_handshake_failed", session=self._session, reason=str(error))
+            return
+        if self._user is not None:
+            self._receive, self._transmit = contexts
+            log.info("media_connected", session=self._session)
+            self._user.on_connected()
+
+    def _on_dtls_closed(self) -> None:
+        log.info("media_closed_by_client", session=self._session)
+        self.silence()
+
+    def on_dtls(self, datagram: bytes) -> None:
+        """Take a DTLS datagram from the client's address."""
+        self._dtls.receive(datagram)
+
+    def on_srtp(self, buffer: Buffer, length: int, now: float) -> None:
+        """Take an SRTP or SRTCP packet from the client's address (RFC 5761, 4 tells them apart)."""
+        if self._receive is None or self._user is None or length < 2:
+            return
+        if 192 <= buffer.view[1] <= 223:
+            length = self._receive.unprotect_rtcp(buffer, length)
+            if length:
+                self._user.on_rtcp(bytes(buffer.view[:length]), now)
+        else:
+            length = self._receive.unprotect(buffer, length)
+            if length:
+                self._user.on_rtp(buffer.view[:length], now)
+
+    def send_rtp(self, length: int) -> None:
+        """Encrypt and send the packet that was written into the socket's buffer."""
+        if self._transmit is not None and self._address is not None:
+            out = self._mux.out
+            length = self._transmit.protect(out, length)
+            if length:
+                self._mux.send(out.view[:length], self._address)
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Encrypt and send an RTCP packet."""
+        if self._transmit is not None and self._address is not None:
+            out = self._mux.out
+            out.view[: len(data)] = data
+            length = self._transmit.protect_rtcp(out, len(data))
+            if length:
+                self._mux.send(out.view[:length], self._address)
+
+    def _send_dtls(self, data: bytes) -> None:
+        if self._address is not None:
+            self._mux.send(data, self._address)
+
+    def silence(self) -> None:
+        """Receive and send no media any more, from now on; harmless twice."""
+        self._receive = self._transmit = None
+        self._user = None
+        self._mux.ice.remove(self)
+        if self._address is not None:
+            self._mux.release(self._address, self)
+
+    async def close(self) -> None:
+        """Fall silent, tell the client, and end; never suspends."""
+        self.silence()
+        if self._handshake is not None:
+            self._handshake.cancel()
+        await self._dtls.close()
+        self._address = None
+
+    async def ended(self) -> None:
+        """Wait, after :meth:`close`, until its tasks are gone."""
+        if self._handshake is not None:
+            await asyncio.wait([self._handshake])
+        await self._dtls.ended()

@@ -1,0 +1,104 @@
+"""What arrived of one RTP stream, and what is missing (RFC 3550, 6.4.1 and appendix A; RFC 4585)."""
+
+from services.edge_gateway.media.rtcp import ReportBlock
+
+WINDOW = 1024
+"""So many packets back a missing one may still come."""
+_ASK_AGAIN = 0.1
+"""Seconds: longer than most round trips, shorter than most jitter buffers."""
+_ASK_AT_MOST = 5
+_WORTH_ASKING = 300
+"""A longer gap is no loss but an interruption; a key frame is cheaper than all of it again."""
+
+
+class Reception:
+    """Counts one stream. Every packet is accepted exactly once, whatever path it came by, so none is forwarded twice."""
+
+    def __init__(self, clock_rate: int) -> None:
+        self._clock_rate = clock_rate
+        self._first: int | None = None
+        # Sequence numbers in here are extended: they count on where 16 bits wrap.
+        self._highest = 0
+        self._missing: dict[int, tuple[int, float]] = {}  # how often it was asked for, and when next
+        self._received = 0
+        self._expected_before = 0
+        self._received_before = 0
+        self._jitter = 0.0
+        self._transit: float | None = None
+        self._sender_report: tuple[int, float] | None = None  # the middle 32 bits of its NTP time, and when it came
+
+    def accept(self, sequence: int, timestamp: int, now: float) -> bool:
+        """Count a packet.
+
+        Args:
+            sequence: the RTP sequence number.
+            timestamp: the RTP timestamp.
+            now: monotonic seconds.
+
+        Returns:
+            False for one that was there already, or that is older than the window.
+        """
+        if self._first is None:
+            self._first = self._highest = sequence
+        else:
+            ahead = (sequence - self._highest) & 0xFFFF
+            if 0 < ahead < 0x8000:
+                self._advance(self._highest + ahead, now)
+            elif self._missing.pop(self._highest - (self._highest - sequence & 0xFFFF), None) is None:
+                return False
+        self._received += 1
+        self._measure_jitter(timestamp, now)
+        return True
+
+    def awaits(self, sequence: int) -> bool:
+        """Tell whether a packet is missing."""
+        return self._highest - (self._highest - sequence & 0xFFFF) in self._missing
+
+    def _advance(self, highest: int, now: float) -> None:
+        oldest = highest - WINDOW
+        asked = 0 if highest - self._highest <= _WORTH_ASKING else _ASK_AT_MOST
+        for skipped in range(max(self._highest + 1, oldest), highest):
+            self._missing[skipped] = (asked, now)
+        self._highest = highest
+        # Insertion is in rising order, so the old ones are in front.
+        while self._missing and (first := next(iter(self._missing))) < oldest:
+            del self._missing[first]
+
+    def _measure_jitter(self, timestamp: int, now: float) -> None:
+        transit = now * self._clock_rate - timestamp
+        if self._transit is not None:
+            # Both clocks go on; the timestamp's wrap shows as one huge step, which is no jitter.
+            step = abs(transit - self._transit)
+            if step < 0x80000000:
+                self._jitter += (step - self._jitter) / 16
+        self._transit = transit
+
+    def missing(self, now: float) -> list[int]:
+        """Return the sequence numbers to ask the sender for now, oldest first; each is asked for a few times."""
+        due = [(number, asked) for number, (asked, at) in self._missing.items() if at <= now and asked < _ASK_AT_MOST]
+        for number, asked in due:
+            self._missing[number] = (asked + 1, now + _ASK_AGAIN)
+        return [number & 0xFFFF for number, _ in due]
+
+    def sender_report(self, ntp: int, now: float) -> None:
+        """Remember the sender's report, so that it can measure the round trip by ours."""
+        self._sender_report = (ntp >> 16 & 0xFFFFFFFF, now)
+
+    def report(self, ssrc: int, now: float) -> ReportBlock | None:
+        """Say what arrived since the last report; nothing before the first packet."""
+        if self._first is None:
+            return None
+        expected = self._highest - self._first + 1
+        expected_since = expected - self._expected_before
+        lost_since = expected_since - (self._received - self._received_before)
+        self._expected_before, self._received_before = expected, self._received
+        last, came = self._sender_report or (0, now)
+        return ReportBlock(
+            ssrc=ssrc,
+            fraction_lost=min(255, (lost_since << 8) // expected_since) if expected_since > 0 and lost_since > 0 else 0,
+            lost=max(-0x800000, min(expected - self._received, 0x7FFFFF)),
+            highest=self._highest & 0xFFFFFFFF,
+            jitter=int(self._jitter) & 0xFFFFFFFF,
+            last_report=last,
+            since_last_report=int((now - came) * 65536) & 0xFFFFFFFF,
+        )

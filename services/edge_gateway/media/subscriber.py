@@ -1,0 +1,191 @@
+"""A session's subscribing peer connection: what it wants, the offers that say so, and the answers."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from services.edge_gateway.media.interface import MediaRefusedError, Offer
+from services.edge_gateway.media.lines import Line, Lines
+from services.edge_gateway.media.peer import Peer, PeerUser
+from services.edge_gateway.media.rtcp import KeyFrameRequest, MalformedRtcpError, Nack, parse
+from services.edge_gateway.media.sdp import Answer, AnsweredLine, read_answer
+from services.edge_gateway.media.sdp_writer import LocalTransport, OfferedLine, SentStream, write_offer
+from services.edge_gateway.media.subscription import Subscription
+from services.edge_gateway.media.track import PublishedTrack
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenOffer:
+    number: int
+    lines: tuple[Line, ...]
+    rejected: frozenset[str]
+
+
+class Subscriber:
+    """What one session receives.
+
+    Args:
+        session: whose it is.
+        connect: makes the peer connection.
+        describe: says where it is.
+        out: the memory that packets are sent from.
+        max_lines: m-lines of the peer connection.
+    """
+
+    def __init__(
+        self,
+        session: str,
+        connect: Callable[[str, PeerUser], Peer],
+        describe: Callable[[Peer], LocalTransport],
+        out: memoryview,
+        max_lines: int,
+    ) -> None:
+        self.session = session
+        self.peer = connect(session, self)
+        self._transport = describe(self.peer)
+        self._out = out
+        self._max_lines = max_lines
+        self._sdp_session = secrets.randbits(62)
+        self._lines = Lines(max_lines)
+        self._sources: dict[str, PublishedTrack] = {}
+        self._subscriptions: dict[str, Subscription] = {}
+        self._negotiated: set[str] = set()
+        self._by_ssrc: dict[int, Subscription] = {}
+        self._open: _OpenOffer | None = None
+        self._number = 0
+
+    @property
+    def tracks(self) -> frozenset[str]:
+        """The ids of the tracks that it wants."""
+        return frozenset(self._sources)
+
+    def want(self, sources: Mapping[str, PublishedTrack]) -> bool:
+        """Receive exactly these tracks; what is not among them stops at once.
+
+        Returns:
+            Whether an offer is due.
+        """
+        for track in [track for track in self._subscriptions if track not in sources]:
+            self._end(track)
+        self._sources = dict(sources)
+        self._lines.want({track: source.codec for track, source in sources.items()})
+        return self._lines.changed
+
+    def _end(self, track: str) -> None:
+        subscription = self._subscriptions.pop(track)
+        subscription.source.remove(subscription)
+        self._negotiated.discard(track)
+        del self._by_ssrc[subscription.ssrc]
+
+    def make_offer(self) -> Offer | None:
+        """Offer what has changed; nothing while another offer is open."""
+        if self._open is not None or not self._lines.changed:
+            return None
+        lines = self._lines.lay_out()
+        for line in lines:
+            if line.track is not None and line.track not in self._subscriptions:
+                self._begin(self._sources[line.track])
+        self._number += 1
+        self._open = _OpenOffer(self._number, lines, frozenset(line.mid for line in lines if line.rejected))
+        offered = [OfferedLine(line.mid, line.codec, self._sent(line), line.rejected) for line in lines]
+        sdp = write_offer(offered, self._transport, self._sdp_session, self._number)
+        return Offer(self.session, self._number, sdp, {line.mid: line.track for line in lines if line.track is not None})
+
+    def _begin(self, source: PublishedTrack) -> None:
+        ssrc = self._free_ssrc()
+        rtx_ssrc = self._free_ssrc() if source.codec.rtx_payload_type is not None else None
+        subscription = Subscription(source, self.peer, self._out, ssrc, rtx_ssrc)
+        self._subscriptions[source.track.id] = subscription
+        self._by_ssrc[ssrc] = subscription
+
+    def _free_ssrc(self) -> int:
+        taken = {subscription.rtx_ssrc for subscription in self._subscriptions.values()} | self._by_ssrc.keys()
+        while (ssrc := secrets.randbits(32)) in taken:
+            pass
+        return ssrc
+
+    def _sent(self, line: Line) -> SentStream | None:
+        if line.track is None:
+            return None
+        subscription = self._subscriptions[line.track]
+        return SentStream(subscription.source.stream, line.track, subscription.ssrc, subscription.rtx_ssrc)
+
+    def answer(self, number: int, sdp: str) -> bool:
+        """Take the answer to the open offer.
+
+        Returns:
+            Whether another offer is due.
+
+        Raises:
+            MediaRefusedError: that offer is not open, or the answer cannot be served.
+        """
+        if self._open is None or self._open.number != number:
+            raise MediaRefusedError("invalid_state", f"offer {number} is not open")
+        answer = read_answer(sdp, self._max_lines)
+        self._check(answer, self._open)
+        opened, self._open = self._open, None
+        self._lines.answered(opened.lines)
+        for line, answered in zip(opened.lines, answer.lines, strict=True):
+            if line.track is not None and line.track in self._subscriptions:
+                self._negotiate(line, answered)
+        if self.peer.remote is None:
+            self.peer.expect(answer.fingerprints)
+        return self._lines.changed
+
+    def _check(self, answer: Answer, offer: _OpenOffer) -> None:
+        if [line.mid for line in answer.lines] != [line.mid for line in offer.lines]:
+            raise MediaRefusedError("unsupported_media", "the answer's m-lines are not the offer's")
+        if any(not line.rejected and line.mid in offer.rejected for line in answer.lines):
+            raise MediaRefusedError("unsupported_media", "the answer accepts an m-line that was offered with port 0")
+        if self.peer.remote is not None and answer.fingerprints != self.peer.remote:
+            raise MediaRefusedError("unsupported_media", "the certificate of a peer connection cannot change")
+
+    def _negotiate(self, line: Line, answered: AnsweredLine) -> None:
+        assert line.track is not None
+        subscription = self._subscriptions[line.track]
+        if not answered.receives or line.codec.payload_type not in answered.payload_types:
+            log.info("media_line_refused", session=self.session, mid=line.mid)
+            subscription.source.remove(subscription)
+            self._negotiated.discard(line.track)
+            return
+        subscription.negotiate(rtx=line.codec.rtx_payload_type in answered.payload_types, extensions=answered.audio_level)
+        self._negotiated.add(line.track)
+        if self.peer.connected:
+            subscription.source.add(subscription, time.monotonic())
+
+    def on_connected(self) -> None:
+        """Begin to forward what was negotiated."""
+        now = time.monotonic()
+        for track in self._negotiated:
+            subscription = self._subscriptions[track]
+            subscription.source.add(subscription, now)
+
+    def on_rtp(self, packet: memoryview, now: float) -> None:
+        """Ignore it: nothing comes this way."""
+
+    def on_rtcp(self, data: bytes, now: float) -> None:
+        """Take the subscriber's feedback."""
+        try:
+            items = parse(data)
+        except MalformedRtcpError:
+            return
+        for item in items:
+            subscription = self._by_ssrc.get(item.ssrc)
+            if subscription is None:
+                continue
+            if isinstance(item, Nack):
+                subscription.repair(item.sequences, now)
+            elif isinstance(item, KeyFrameRequest):
+                subscription.source.request_key_frame(now)
+
+    def silence(self) -> None:
+        """Send and receive nothing any more, from now on; harmless twice."""
+        for track in list(self._subscriptions):
+            self._end(track)
+        self._open = None
+        self.peer.silence()

@@ -1,0 +1,117 @@
+"""The socket: whose datagram is it?"""
+
+import asyncio
+import socket
+
+import pytest
+from aioice import stun
+
+from services.edge_gateway.media.ice import Credentials
+from services.edge_gateway.media.mux import UdpMux, bind
+
+PATIENCE = 5.0
+PASSWORD = "password"
+
+
+class Somebody:
+    """A route that remembers what it got."""
+
+    def __init__(self, heard: float = 0.0) -> None:
+        self.credentials = Credentials("me", PASSWORD)
+        self.heard = heard
+        self.got = []
+
+    def seen_at(self, address, now, *, nominated) -> bool:  # noqa: ARG002 - the protocol has them
+        """Accept every authentic check."""
+        return True
+
+    def on_dtls(self, datagram) -> None:
+        """Remember it."""
+        self.got.append(("dtls", datagram))
+
+    def on_srtp(self, buffer, length, now) -> None:  # noqa: ARG002
+        """Remember it."""
+        self.got.append(("srtp", bytes(buffer.view[:length])))
+
+
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def mux(request):
+    """Give a socket that is read by hand, of either IP version."""
+    mux = UdpMux(bind(request.param, 0))
+    yield mux
+    mux.close()
+
+
+@pytest.fixture
+def client(mux):
+    """Give a socket of the same IP version."""
+    host = mux._socket.getsockname()[0]
+    with socket.socket(mux._socket.family, socket.SOCK_DGRAM) as client:
+        client.bind((host, 0))
+        client.connect((host, mux.port))
+        client.setblocking(False)
+        yield client
+
+
+def test_the_first_byte_says_what_it_is(mux, client):
+    """Each protocol has its range (RFC 7983, 7); what has none is nobody's."""
+    somebody = Somebody()
+    assert mux.claim(client.getsockname(), somebody, 1.0)
+    for first in range(256):
+        client.send(bytes([first]))
+    for _ in range(4):
+        mux._drain()
+    assert [kind for kind, _ in somebody.got] == ["dtls"] * 44 + ["srtp"] * 64
+    assert somebody.got[0][1] == b"\x14"
+    assert somebody.got[-1][1] == b"\xbf"
+
+
+def test_one_turn_of_the_loop_takes_64_datagrams(mux, client):
+    """Signalling and timers get their turn, however much arrives."""
+    somebody = Somebody()
+    mux.claim(client.getsockname(), somebody, 1.0)
+    for _ in range(100):
+        client.send(b"\x80")
+    mux._drain()
+    assert len(somebody.got) == 64
+    mux._drain()
+    assert len(somebody.got) == 100
+
+
+def test_strangers_are_nobody(mux, client):
+    """Without a check there is no route, and after release neither."""
+    somebody = Somebody()
+    mux.claim(client.getsockname(), somebody, 1.0)
+    mux.release(client.getsockname(), Somebody())
+    client.send(b"\x80")
+    mux._drain()
+    mux.release(client.getsockname(), somebody)
+    mux.release(client.getsockname(), somebody)
+    client.send(b"\x80")
+    client.send(b"\x16")
+    mux._drain()
+    assert len(somebody.got) == 1
+
+
+def test_an_address_is_anothers_only_when_its_owner_is_gone(mux):
+    """Otherwise anybody with a session could silence anybody by forging an address."""
+    address = ("192.0.2.1", 5)
+    owner, other = Somebody(heard=100.0), Somebody()
+    assert mux.claim(address, owner, 100.0)
+    assert mux.claim(address, owner, 101.0)
+    assert not mux.claim(address, other, 114.9)
+    assert mux.claim(address, other, 115.0)
+
+
+async def test_checks_are_answered_to_where_they_came_from(mux, client):
+    """Over IPv4 and over IPv6."""
+    mux.start(asyncio.get_running_loop())
+    mux.ice.add(Somebody())
+    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+    message.attributes["USERNAME"] = "me:you"
+    message.add_message_integrity(PASSWORD.encode())
+    client.send(bytes(message))
+    answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 2048), PATIENCE)
+    read = stun.parse_message(answer)
+    assert read.check_message_integrity(PASSWORD.encode())
+    assert read.attributes["XOR-MAPPED-ADDRESS"] == client.getsockname()[:2]

@@ -1,0 +1,203 @@
+"""A track and its subscriptions: who is asked for what, and who gets what again."""
+
+import pytest
+from aiortc.rtp import RtcpPacket, RtpPacket
+
+from services.edge_gateway.media import rtcp
+from services.edge_gateway.media.codecs import CODECS
+from services.edge_gateway.media.interface import Track
+from services.edge_gateway.media.rtp import Packet
+from services.edge_gateway.media.sdp import OfferedTrack
+from services.edge_gateway.media.subscription import Subscription
+from services.edge_gateway.media.track import PublishedTrack
+
+SSRC, RTX_SSRC, OURS = 1000, 1001, 9
+
+
+class Client:
+    """The other end of a peer connection: remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.out = memoryview(bytearray(2048))
+        self.rtp: list[RtpPacket] = []
+        self.rtcp: list[bytes] = []
+
+    def send_rtp(self, length: int) -> None:
+        """Take a packet."""
+        self.rtp.append(RtpPacket.parse(bytes(self.out[:length])))
+
+    def send_rtcp(self, data: bytes) -> None:
+        """Take feedback."""
+        self.rtcp.append(data)
+
+    def asked(self) -> list:
+        """Say what it was asked for since the last time."""
+        items = [item for data in self.rtcp for item in rtcp.parse(data)]
+        self.rtcp.clear()
+        return items
+
+
+@pytest.fixture
+def publisher() -> Client:
+    """Give the publisher's end."""
+    return Client()
+
+
+@pytest.fixture
+def video(publisher) -> PublishedTrack:
+    """Give a video track."""
+    offered = OfferedTrack(CODECS["VP8"], 120, SSRC, 124, RTX_SSRC, None)
+    return PublishedTrack(Track("v", "video"), "stream", offered, publisher, OURS)
+
+
+def media(sequence: int, payload: bytes = b"frame", payload_type: int = 120) -> Packet:
+    """Make a packet of the track."""
+    return Packet(marker=0, payload_type=payload_type, sequence=sequence, timestamp=sequence * 3000, ssrc=SSRC, payload=payload)
+
+
+def again(sequence: int, payload: bytes = b"frame", payload_type: int = 124) -> Packet:
+    """Make a retransmission of a packet."""
+    original = sequence.to_bytes(2, "big") + payload
+    return Packet(marker=0, payload_type=payload_type, sequence=5, timestamp=sequence * 3000, ssrc=RTX_SSRC, payload=original)
+
+
+def subscribed(track: PublishedTrack, *, rtx: bool = True) -> tuple[Client, Subscription]:
+    """Add a subscriber."""
+    client = Client()
+    subscription = Subscription(track, client, client.out, 50, 51)
+    subscription.negotiate(rtx=rtx, extensions=False)
+    track.add(subscription, 0.0)
+    return client, subscription
+
+
+def test_a_gap_is_asked_for_and_its_repair_forwarded(publisher, video):
+    """The subscriber gets the packet at its own number, once, however often it comes."""
+    client, _ = subscribed(video)
+    assert publisher.asked() == [rtcp.KeyFrameRequest(SSRC)]
+    for sequence in (10, 12):
+        video.on_packet(media(sequence), 0.0)
+    assert publisher.asked() == [rtcp.Nack(SSRC, (11,))]
+    video.on_retransmission(again(11, b"first"), 0.05)
+    video.on_retransmission(again(11, b"other"), 0.05)
+    video.on_packet(media(11, b"other"), 0.05)
+    first = client.rtp[0].sequence_number
+    assert [(packet.sequence_number - first, packet.payload) for packet in client.rtp] == [(0, b"frame"), (2, b"frame"), (1, b"first")]
+    video.tick(0.2)
+    assert publisher.asked() == []
+
+
+def test_what_does_not_come_is_asked_for_again(publisher, video):
+    """At the next tick after a tenth of a second."""
+    for sequence in (10, 12):
+        video.on_packet(media(sequence), 0.0)
+    publisher.asked()
+    video.tick(0.05)
+    assert publisher.asked() == []
+    video.tick(0.11)
+    assert publisher.asked() == [rtcp.Nack(SSRC, (11,))]
+
+
+def test_probes_and_strange_payload_types_are_not_forwarded(publisher, video):
+    """A retransmission of what was not missing is a bandwidth probe."""
+    client, _ = subscribed(video)
+    video.on_retransmission(again(10), 0.0)
+    video.on_packet(media(10, payload_type=99), 0.0)
+    video.on_packet(media(10), 0.0)
+    video.on_packet(media(12), 0.0)
+    video.on_retransmission(again(10), 0.0)
+    video.on_retransmission(again(11, payload_type=99), 0.0)
+    video.on_retransmission(Packet(marker=0, payload_type=124, sequence=6, timestamp=0, ssrc=RTX_SSRC, payload=b""), 0.0)
+    assert [packet.payload for packet in client.rtp] == [b"frame", b"frame"]
+
+
+def test_audio_is_not_asked_for_again(publisher):
+    """Opus repairs itself; a packet that is only late is forwarded all the same."""
+    offered = OfferedTrack(CODECS["opus"], 109, SSRC, None, None, None)
+    track = PublishedTrack(Track("a", "audio"), "stream", offered, publisher, OURS)
+    client, subscription = subscribed(track)
+    for sequence in (10, 12, 11):
+        track.on_packet(media(sequence, payload_type=109), 0.0)
+    subscription.repair((client.rtp[0].sequence_number,), 0.0)
+    track.tick(1.0)
+    assert publisher.asked() == []
+    assert [packet.payload_type for packet in client.rtp] == [111] * 3
+
+
+@pytest.mark.parametrize("rtx", [True, False])
+def test_subscribers_get_again_what_they_miss(video, rtx):
+    """As a retransmission where that was negotiated; otherwise the very same bytes."""
+    client, subscription = subscribed(video, rtx=rtx)
+    for sequence in range(65530, 65540):
+        video.on_packet(media(sequence & 0xFFFF, bytes([sequence & 0xFF])), 0.0)
+    sent = client.rtp.copy()
+    client.rtp.clear()
+    numbers = tuple(packet.sequence_number for packet in sent[5:8])
+    subscription.repair((*numbers, (numbers[0] - 100) & 0xFFFF), 0.0)
+    if rtx:
+        assert [(packet.ssrc, packet.payload_type, packet.payload) for packet in client.rtp] == [
+            (51, 97, packet.sequence_number.to_bytes(2, "big") + packet.payload) for packet in sent[5:8]
+        ]
+        assert client.rtp[1].sequence_number == client.rtp[0].sequence_number + 1
+    else:
+        assert [packet.serialize() for packet in client.rtp] == [packet.serialize() for packet in sent[5:8]]
+
+
+def test_repairs_are_bounded(video):
+    """Nobody makes an amplifier of the history."""
+    client, subscription = subscribed(video)
+    video.on_packet(media(10), 0.0)
+    number = client.rtp[0].sequence_number
+    client.rtp.clear()
+    subscription.repair((number,) * 1000, 1.0)
+    subscription.repair((number,), 1.9)
+    assert len(client.rtp) == 300
+    subscription.repair((number,), 2.1)
+    assert len(client.rtp) == 301
+
+
+def test_nothing_is_repaired_or_reported_before_the_first_packet(video):
+    """There are no numbers yet."""
+    client, subscription = subscribed(video)
+    subscription.repair((1, 2), 0.0)
+    video.on_sender_report(rtcp.SenderReport(SSRC, 1, 2), 0.0)
+    assert (client.rtp, client.rtcp) == ([], [])
+
+
+def test_key_frames_are_asked_for_twice_a_second_at_most(publisher, video):
+    """A request that came too soon is not forgotten: a tick makes up for it."""
+    subscribed(video)
+    assert publisher.asked() == [rtcp.KeyFrameRequest(SSRC)]
+    for _ in range(10):
+        video.request_key_frame(0.1)
+    video.tick(0.4)
+    assert publisher.asked() == []
+    video.tick(0.5)
+    video.tick(0.6)
+    assert publisher.asked() == [rtcp.KeyFrameRequest(SSRC)]
+
+
+def test_sender_reports_are_translated(video):
+    """The same clock, this stream's timestamps, and what was sent of it; a late subscriber gets the last one at once."""
+    early, _ = subscribed(video)
+    video.on_packet(media(10, b"12345"), 0.0)
+    video.on_sender_report(rtcp.SenderReport(SSRC, 77, 30000 + 50), 0.0)
+    late, _ = subscribed(video)
+    video.on_packet(media(11, b"678"), 0.0)
+    for client, packets, octets in ((early, 1, 5), (late, 0, 0)):
+        report, description = RtcpPacket.parse(client.rtcp[0])
+        assert (report.ssrc, report.sender_info.ntp_timestamp) == (50, 77)
+        assert (report.sender_info.packet_count, report.sender_info.octet_count) == (packets, octets)
+        assert description.chunks[0].items == [(1, b"stream")]
+        offset = 0 if client is early else 3000
+        assert (report.sender_info.rtp_timestamp - client.rtp[0].timestamp + offset) & 0xFFFFFFFF == 50
+
+
+def test_after_removal_nothing_is_forwarded(video):
+    """Removed, it gets nothing; removed again, nothing happens."""
+    client, subscription = subscribed(video)
+    video.add(subscription, 0.0)
+    video.on_packet(media(10), 0.0)
+    video.remove(subscription)
+    video.remove(subscription)
+    video.on_packet(media(11), 0.0)
+    assert len(client.rtp) == 1

@@ -1,0 +1,284 @@
+"""SDP: what browsers really say, what hostile clients may say, and what we say."""
+
+import contextlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+from aiortc.sdp import SessionDescription
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.edge_gateway.media.codecs import CODECS
+from services.edge_gateway.media.ice import Credentials
+from services.edge_gateway.media.interface import MediaRefusedError
+from services.edge_gateway.media.sdp import MAX_BYTES, extension_ids, read_answer, read_offer, to_aiortc
+from services.edge_gateway.media.sdp_writer import LocalTransport, OfferedLine, SentStream, write_answer, write_offer
+
+OPUS, VP8 = CODECS["opus"], CODECS["VP8"]
+CAPTURED = {path.stem: "\r\n".join(path.read_text().splitlines()) + "\r\n" for path in (Path(__file__).parent / "sdp").glob("*.sdp")}
+OFFERS = sorted(name for name in CAPTURED if "offer" in name)
+TRANSPORT = LocalTransport(Credentials("ufrag", "password"), ":".join(["AB"] * 32), ("192.0.2.1", "192.0.2.2"), 40000)
+
+
+def offer(name: str = "chromium-offer"):
+    """Read a captured offer."""
+    return read_offer(CAPTURED[name], [OPUS, VP8])
+
+
+def changed(pattern: str, replacement: str, name: str = "chromium-offer", count: int = 0) -> str:
+    """Change a captured offer."""
+    text, changes = re.subn(pattern, replacement, CAPTURED[name], count=count, flags=re.MULTILINE)
+    assert changes
+    return text
+
+
+@pytest.mark.parametrize(
+    ("name", "payload_types"),
+    [
+        ("chromium-offer", (111, None, 96, 97)),
+        ("chromium-offer-with-data-channel", (111, None, 96, 97)),
+        ("firefox-offer", (109, None, 120, 124)),
+        ("firefox-offer-with-data-channel", (109, None, 120, 124)),
+    ],
+)
+def test_browsers_offers_are_read(name, payload_types):
+    """Chromium's, and Firefox's whose second m-line is bundle-only."""
+    read = offer(name)
+    audio, video = read.tracks
+    assert (audio.codec, video.codec) == (OPUS, VP8)
+    assert (audio.payload_type, audio.rtx_payload_type, video.payload_type, video.rtx_payload_type) == payload_types
+    group = re.search(r"a=ssrc-group:FID (\d+) (\d+)", CAPTURED[name])
+    assert (video.ssrc, video.rtx_ssrc) == (int(group[1]), int(group[2]))
+    assert (audio.audio_level_id, video.audio_level_id, audio.rtx_ssrc) == (1, None, None)
+    (fingerprint,) = read.fingerprints
+    assert f"a=fingerprint:{fingerprint.algorithm} {fingerprint.value}" in CAPTURED[name]
+    assert to_aiortc(read.fingerprints)[0].value == fingerprint.value
+    assert extension_ids(read.tracks, 5) == {audio.ssrc: {1: 5}}
+
+
+@pytest.mark.parametrize("name", ["chromium-answer", "firefox-answer"])
+def test_browsers_answers_are_read(name):
+    """They keep our payload types, so packets can be forwarded."""
+    answer = read_answer(CAPTURED[name], 2)
+    audio, video = answer.lines
+    assert [(line.mid, line.rejected, line.receives) for line in answer.lines] == [("0", False, True), ("1", False, True)]
+    assert OPUS.payload_type in audio.payload_types
+    assert {VP8.payload_type, VP8.rtx_payload_type} <= video.payload_types
+    assert (audio.audio_level, video.audio_level) == (True, False)
+    assert len(answer.fingerprints) == 1
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_answers_have_the_offers_shape(name):
+    """As many m-lines, in the same order, with their mids; a data channel is rejected."""
+    sdp = write_answer(offer(name), TRANSPORT, 5)
+    theirs, ours = SessionDescription.parse(CAPTURED[name]), SessionDescription.parse(sdp)
+    assert [(media.kind, media.rtp.muxId) for media in ours.media] == [(media.kind, media.rtp.muxId) for media in theirs.media]
+    assert [media.port for media in ours.media] == [9, 9, 0][: len(ours.media)]
+    assert ours.group[0].items == ["0", "1"]
+    for media in ours.media[:2]:
+        assert (media.direction, media.rtcp_mux, media.dtls.role, media.ice.iceLite) == ("recvonly", True, "server", True)
+        assert (media.ice.usernameFragment, media.ice.password) == ("ufrag", "password")
+        assert [(found.ip, found.port, found.type) for found in media.ice_candidates] == [
+            ("192.0.2.1", 40000, "host"),
+            ("192.0.2.2", 40000, "host"),
+        ]
+        assert media.ice_candidates[0].priority > media.ice_candidates[1].priority
+        assert media.ice_candidates_complete
+    audio, video = ours.media[:2]
+    assert [codec.name for codec in audio.rtp.codecs] == ["opus"]
+    assert [codec.name for codec in video.rtp.codecs] == ["VP8", "rtx"]
+    assert video.rtp.codecs[1].parameters == {"apt": video.rtp.codecs[0].payloadType}
+    assert {(found.type, found.parameter) for found in video.rtp.codecs[0].rtcpFeedback} == {
+        ("ccm", "fir"),
+        ("nack", None),
+        ("nack", "pli"),
+        ("goog-remb", None),
+    }
+    # No MID is negotiated: the publisher need not send what we would have to strip.
+    assert [found.uri.rpartition(":")[2] for found in audio.rtp.headerExtensions] == ["ssrc-audio-level"]
+    assert video.rtp.headerExtensions == []
+
+
+def test_an_answer_is_what_it_was():
+    """The whole text, so that a change is seen by people."""
+    text = changed(r"a=ssrc-group:.*\r\n", "")
+    text = re.sub(r"(a=ssrc:\d+ (?:cname|msid).*\r\n)+\Z", "a=ssrc:7 cname:x\r\n", text)
+    video_only = re.sub(r"m=audio \d+", "m=audio 0", text)
+    assert write_answer(read_offer(video_only, [VP8]), TRANSPORT, 5).splitlines() == [
+        "v=0",
+        "o=- 5 1 IN IP4 0.0.0.0",
+        "s=-",
+        "t=0 0",
+        "a=group:BUNDLE 1",
+        "a=ice-lite",
+        "a=msid-semantic: WMS *",
+        "a=ice-ufrag:ufrag",
+        "a=ice-pwd:password",
+        "a=fingerprint:sha-256 " + ":".join(["AB"] * 32),
+        "a=setup:passive",
+        "m=audio 0 UDP/TLS/RTP/SAVPF 0",
+        "c=IN IP4 0.0.0.0",
+        "a=mid:0",
+        "a=inactive",
+        "m=video 9 UDP/TLS/RTP/SAVPF 96",
+        "c=IN IP4 0.0.0.0",
+        "a=mid:1",
+        "a=recvonly",
+        "a=rtcp-mux",
+        "a=rtcp-rsize",
+        "a=candidate:1 1 udp 2130706431 192.0.2.1 40000 typ host",
+        "a=candidate:2 1 udp 2130706175 192.0.2.2 40000 typ host",
+        "a=end-of-candidates",
+        "a=rtpmap:96 VP8/90000",
+        "a=rtcp-fb:96 ccm fir",
+        "a=rtcp-fb:96 nack",
+        "a=rtcp-fb:96 nack pli",
+        "a=rtcp-fb:96 goog-remb",
+    ]
+
+
+def test_an_offer_names_what_it_carries():
+    """Active, inactive and rejected m-lines, as a parser reads them."""
+    lines = [
+        OfferedLine("0", OPUS, SentStream("s", "a", 1, None)),
+        OfferedLine("1", VP8, SentStream("s", "v", 2, 3)),
+        OfferedLine("2", VP8, None),
+        OfferedLine("3", OPUS, None, rejected=True),
+    ]
+    sdp = write_offer(lines, TRANSPORT, 5, 9)
+    read = SessionDescription.parse(sdp)
+    assert read.origin == "- 5 9 IN IP4 0.0.0.0"
+    assert read.group[0].items == ["0", "1", "2"]
+    assert [(media.kind, media.port, media.direction) for media in read.media] == [
+        ("audio", 9, "sendonly"),
+        ("video", 9, "sendonly"),
+        ("video", 9, "inactive"),
+        ("audio", 0, "inactive"),
+    ]
+    assert {media.dtls.role for media in read.media} == {"auto"}
+    assert [media.msid for media in read.media] == ["s a", "s v", None, None]
+    # Chromium takes the first a=ssrc for the media's.
+    assert [[found.ssrc for found in media.ssrc] for media in read.media] == [[1], [2, 3], [], []]
+    assert read.media[1].ssrc_group[0].items == [2, 3]
+    assert "goog-remb" not in sdp
+    # An answer to it is read back as ours to use.
+    answer = read_answer(sdp.replace("actpass", "active").replace("sendonly", "recvonly"), 4)
+    assert [(line.receives, line.rejected) for line in answer.lines] == [(True, False), (True, False), (False, False), (False, True)]
+    assert answer.lines[0].audio_level
+
+
+def test_the_largest_offer_fits_into_a_message():
+    """64 m-lines, half of them active video, four addresses: below 64 KiB, as JSON too."""
+    active = [OfferedLine(str(mid), VP8, SentStream("s" * 32, "t" * 32, 2**32 - 1, 2**32 - 1)) for mid in range(1000, 1032)]
+    dead = [OfferedLine(str(mid), VP8, None) for mid in range(1032, 1064)]
+    transport = LocalTransport(Credentials.fresh(), TRANSPORT.fingerprint, ("255.255.255.255",) * 4, 65535)
+    assert len(json.dumps(write_offer([*active, *dead], transport, 2**62, 10**6))) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no m-line"),
+        ("v=0\r\n", "no m-line"),
+        ("hello", "no m-line"),
+        ("v=x\r\n", "not SDP"),
+        ("m=audio 9 UDP/TLS/RTP/SAVPF x\r\n", "not SDP"),
+        ("é" * (MAX_BYTES // 2 + 1), "longer than"),
+        ("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" * 9, "more than 8"),
+        ("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" + "a=x\r\n" * 1001, "too many"),
+        ("m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" + "a=rtpmap:0 x/1\r\n" * 129, "too many"),
+        (changed("^a=mid:0", "a=mid:\N{SNOWMAN}"), "mid"),
+        (changed("^a=mid:0", "a=mid"), "mid"),
+        (changed("^a=mid:1", "a=mid:0"), "mids are not distinct"),
+        (changed("^a=group:BUNDLE 0 1", "a=group:BUNDLE 0"), "BUNDLE"),
+        (changed("^a=rtcp-mux\r\n", ""), "rtcp-mux"),
+        (changed("^a=setup:actpass", "a=setup:passive"), "DTLS server"),
+        (changed("^a=setup:actpass\r\n", ""), "DTLS server"),
+        (changed("^a=fingerprint:.*\r\n", ""), "fingerprint"),
+        (changed("^a=fingerprint:sha-256", "a=fingerprint:md5"), "fingerprint"),
+        (changed("^a=sendonly", "a=recvonly"), "does not send"),
+        (changed(r"^m=(audio|video) \d+", r"m=\1 0"), "neither audio nor video"),
+        (changed("^m=audio", "m=video"), "none of VP8"),
+        (changed("VP8", "VP0"), "none of VP8"),
+        (changed("opus/48000/2", "opus/48000"), "none of opus"),
+        (changed("^a=ssrc.*\r\n", ""), "name its SSRC"),
+        (changed(r"^a=ssrc-group:.*\r\n", ""), "more than one stream"),
+        (changed(r"^a=ssrc:\d+ cname", "a=ssrc:4294967296 cname"), "32-bit"),
+        (changed(r"^(a=ssrc(-group)?:.*)\r\n", "a=ssrc:7 cname:x\r\n"), "SSRCs are not distinct"),
+        (changed("UDP/TLS/RTP/SAVPF", "RTP/AVP"), "SAVPF"),
+        (
+            changed(r"\Z", CAPTURED["firefox-offer"][CAPTURED["firefox-offer"].index("m=video") :].replace("mid:1", "mid:2")),
+            "more than one audio",
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_refused_with_a_reason(text, reason):
+    """The client's developer reads what to change."""
+    with pytest.raises(MediaRefusedError, match=reason) as refused:
+        read_offer(text, [OPUS, VP8])
+    assert refused.value.code == "unsupported_media"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (changed("^a=setup:active", "a=setup:passive", "chromium-answer"), "setup:active"),
+        (changed("^a=setup:active", "a=setup:actpass", "chromium-answer"), "setup:active"),
+        (changed(r"^m=(audio|video) \d+", r"m=\1 0", "chromium-answer"), "rejects every"),
+        (CAPTURED["chromium-offer-with-data-channel"], "more than 2"),
+    ],
+)
+def test_answers_that_cannot_be_served_are_refused(text, reason):
+    """The gateway is the DTLS server, always."""
+    with pytest.raises(MediaRefusedError, match=reason):
+        read_answer(text, 2)
+
+
+def test_payload_types_that_look_like_rtcp_are_not_used():
+    """With the marker, 64 to 95 is an RTCP type (RFC 5761, 4)."""
+    with pytest.raises(MediaRefusedError, match="none of opus"):
+        read_offer(changed(r"\b111\b", "80"), [OPUS])
+
+
+@st.composite
+def mutilated(draw):
+    """Take a captured SDP, and lose, repeat, swap and garble some of its lines."""
+    lines = CAPTURED[draw(st.sampled_from(sorted(CAPTURED)))].split("\r\n")
+    for _ in range(draw(st.integers(1, 6))):
+        at = draw(st.integers(0, len(lines) - 1))
+        cut = draw(st.integers(0, len(lines[at])))
+        lines[at : at + 1] = draw(
+            st.sampled_from(
+                [
+                    [],
+                    [lines[at]] * 2,
+                    [lines[at][:cut]],
+                    [lines[at][:cut] + draw(st.text(max_size=8)) + lines[at][cut:]],
+                    [lines[at][:cut] + draw(st.sampled_from([" ", ":", "/", "-1", "99999999999", "=", ";"])) + lines[at][cut + 1 :]],
+                    [lines[draw(st.integers(0, len(lines) - 1))]],
+                ]
+            )
+        )
+        lines = lines or [""]
+    return "\r\n".join(lines)
+
+
+@given(mutilated())
+def test_hostile_sdp_is_served_or_refused(text):
+    """Nothing but the refusal ever comes out, and what is accepted can be answered."""
+    with contextlib.suppress(MediaRefusedError):
+        read = read_offer(text, [OPUS, VP8])
+        assert len(SessionDescription.parse(write_answer(read, TRANSPORT, 5)).media) == len(read.sections)
+    with contextlib.suppress(MediaRefusedError):
+        read_answer(text, 8)
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_served_or_refused(text):
+    """Random text is no SDP."""
+    for prefix in ("", "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\na="):
+        with pytest.raises(MediaRefusedError):
+            read_offer(prefix + text, [OPUS, VP8])
