@@ -77,13 +77,23 @@ class LocalNats:
             ConfigurationError: there is no nats-server, or it ended; the text has its last lines.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
+        for stale in self.directory.glob("*.ports"):
+            stale.unlink()
         configuration = self.directory / "nats-server.conf"
         configuration.touch(mode=0o600)
         configuration.write_text(nats_configuration(self.directory, self._port, self.token))
         log_path = self.directory / "nats-server.log"
         with log_path.open("ab") as log_file:
             self.process = await asyncio.create_subprocess_exec(
-                nats_server_program(), "-c", str(configuration), stdout=log_file, stderr=log_file, preexec_fn=die_with_parent
+                nats_server_program(),
+                "-c",
+                str(configuration),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log_file,
+                stderr=log_file,
+                # Ctrl-C is for who started the server, and ends it last.
+                start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         ports = self.directory / f"nats-server_{self.process.pid}.ports"
         self.url = await self._wait(ports, log_path)

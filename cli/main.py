@@ -1,0 +1,44 @@
+"""The `stagedoor` command: rooms from the shell, and everything on one machine.
+
+Exit codes: 0 done, 1 refused or failed, 2 the command line is wrong.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from cli import rooms, sig, up
+from shared import logging
+from shared.contracts.errors import StagedoorError
+from shared.contracts.ids import InvalidIdError
+
+DEV_ENV = Path(".stagedoor/dev.env")
+
+
+def main() -> None:
+    """Run the command line."""
+    # What `stagedoor up` generated here serves the other commands; the environment wins.
+    for name, value in dotenv_values(DEV_ENV).items():
+        os.environ.setdefault(name, value or "")
+    logging.configure("stagedoor", "error")
+    parser = argparse.ArgumentParser(prog="stagedoor", description="Real-time rooms where a kick is a transaction.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for part in (up, rooms, sig):
+        part.add_to(commands)
+    arguments = parser.parse_args()
+    try:
+        sys.exit(asyncio.run(arguments.run(arguments)))
+    except InvalidIdError as error:
+        parser.error(str(error))
+    except StagedoorError as error:
+        sys.exit(f"stagedoor: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
