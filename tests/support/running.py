@@ -22,12 +22,16 @@ async def running(service, *, ready=True):
         await serving
 
 
-async def until_ready(service, seconds=15.0):
+async def until_ready(service):
     """Ask /readyz until it says yes."""
+    await until_answers("http://{}:{}/readyz".format(*service.address))
+
+
+async def until_answers(url, seconds=20.0):
+    """Ask until the answer is 200."""
     async with asyncio.timeout(seconds), httpx.AsyncClient() as client:
         while True:
             with contextlib.suppress(httpx.TransportError):
-                answer = await client.get("http://{}:{}/readyz".format(*service.address))
-                if answer.status_code == 200:
+                if (await client.get(url)).status_code == 200:
                     return
             await asyncio.sleep(0.02)

@@ -1,0 +1,130 @@
+"""All three services as real processes on a real nats-server: HTTP at one end, WebSocket clients at the other."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from stagedoor_client import SignallingClient
+from tencentcloud.common import credential
+from tencentcloud.common.profile.client_profile import ClientProfile
+from tencentcloud.common.profile.http_profile import HttpProfile
+from tencentcloud.trtc.v20190722 import models, trtc_client
+
+from cli.nats_server import LocalNats, die_with_parent
+from shared.auth.apps import App
+from shared.auth.usersig import sign
+from tests.support.ports import free_port
+from tests.support.running import until_answers
+
+APP = 1400000001
+SECRET = "the-key-that-signs"
+SECRET_ID, API_SECRET = "AKIDsystem", "the-key-that-calls"
+ROOT = Path(__file__).parents[2]
+
+
+class System:
+    """The processes of one installation."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.nats = LocalNats(directory / "nats", token="bus-token")
+        self.ports = {name: free_port() for name in ("room_registry", "admin_api", "edge_gateway")}
+        self.processes = {}
+
+    @property
+    def gateway(self):
+        return f"http://127.0.0.1:{self.ports['edge_gateway']}"
+
+    @property
+    def environment(self):
+        return {
+            "STAGEDOOR_NATS_URL": self.nats.url,
+            "STAGEDOOR_NATS_TOKEN": "bus-token",
+            "STAGEDOOR_SDK_APP_ID": str(APP),
+            "STAGEDOOR_SECRET_KEY": SECRET,
+            "STAGEDOOR_SECRET_ID": SECRET_ID,
+            "STAGEDOOR_API_SECRET_KEY": API_SECRET,
+            "STAGEDOOR_GATEWAY_NAME": "edge",
+            "STAGEDOOR_MEDIA_PORT": "0",
+            "STAGEDOOR_RECONNECT_GRACE": "0.5",
+        }
+
+    async def start(self, *names):
+        for name in names or self.ports:
+            log = (self.directory / f"{name}.log").open("ab")
+            self.processes[name] = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                f"services.{name}",
+                cwd=ROOT,
+                env=os.environ | self.environment | {"STAGEDOOR_PORT": str(self.ports[name])},
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,
+            )
+            log.close()
+        for name in names or self.ports:
+            await until_answers(f"http://127.0.0.1:{self.ports[name]}/readyz")
+
+    async def end(self, name, number=signal.SIGTERM):
+        process = self.processes[name]
+        if process.returncode is None:
+            process.send_signal(number)
+        return await process.wait()
+
+    def log(self, name):
+        return (self.directory / f"{name}.log").read_text()
+
+    @contextlib.asynccontextmanager
+    async def joined(self, user, room=1, **fields):
+        sig = sign(App(APP, SECRET), user, int(time.time()), 600)
+        async with SignallingClient.open(self.gateway) as client:
+            client.joined = await client.join(app=APP, user=user, sig=sig, room=room, **fields)
+            yield client
+
+    async def call(self, action, **fields):
+        """Call the server API as an application's back end does: with the vendor's SDK."""
+        profile = ClientProfile(
+            signMethod="TC3-HMAC-SHA256",
+            httpProfile=HttpProfile(protocol="http", endpoint=f"127.0.0.1:{self.ports['admin_api']}", reqTimeout=15),
+        )
+        client = trtc_client.TrtcClient(credential.Credential(SECRET_ID, API_SECRET), "ap-guangzhou", profile)
+        request = getattr(models, action + "Request")()
+        request.SdkAppId = APP
+        for name, value in fields.items():
+            setattr(request, name, value)
+        return await asyncio.to_thread(getattr(client, action), request)
+
+    async def stagedoor(self, *arguments):
+        """Run the command line; returns its exit code and what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "cli.main",
+            *arguments,
+            cwd=ROOT,
+            env=os.environ | self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return process.returncode, output.decode()
+
+
+@pytest.fixture
+async def system(tmp_path):
+    installation = System(tmp_path)
+    await installation.nats.start()
+    try:
+        await installation.start()
+        yield installation
+    finally:
+        for name in ("edge_gateway", "admin_api", "room_registry"):
+            if name in installation.processes:
+                await installation.end(name, signal.SIGKILL)
+        await installation.nats.stop()
