@@ -69,7 +69,7 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	touch $@
 
 $(SDK_STAMP): sdk/web/package.json sdk/web/package-lock.json $(STAMP)
-	cd sdk/web && $(NPM) ci --no-audit --no-fund
+	cd sdk/web && $(NPM) ci --no-audit --no-fund --no-update-notifier
 	touch $@
 
 $(SDK): $(SDK_STAMP) $(SDK_SOURCES)
