@@ -118,7 +118,8 @@ class Machine:
                 continue
             process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await process.wait()
             except TimeoutError:
                 print(f"{name} did not end in {_STOP_SECONDS:.0f} s and is killed", file=sys.stderr)
                 process.kill()

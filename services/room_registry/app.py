@@ -1,4 +1,4 @@
-"""The registry as a service: all partitions, their owners, and the two doors that FastStream keeps."""
+"""The registry as a service: a replica of all partitions, owners for some, and the two doors that FastStream keeps."""
 
 import asyncio
 import secrets
@@ -8,19 +8,21 @@ from collections.abc import Callable
 import structlog
 from faststream import ExceptionMiddleware
 from faststream.nats import NatsBroker, NatsMessage
-from nats.aio.subscription import Subscription
 from pydantic import ValidationError
 
+from services.room_registry.domain.partition import Partition
 from services.room_registry.ledger import Ledger
 from services.room_registry.owner import Owner
 from services.room_registry.replica import Replica
 from services.room_registry.settings import RegistrySettings
+from services.room_registry.standing import Standing
 from shared.bus.connection import connection_of, make_broker
+from shared.bus.follower import Follower
 from shared.bus.stream import EventStream
 from shared.contracts.errors import RefusalCode, StagedoorError, UnavailableError
 from shared.contracts.ids import InvalidIdError
 from shared.contracts.replies import Refusal, RoomsQuery, RoomsReply
-from shared.contracts.subjects import COMMANDS, DOOR_COMMANDS, ROOMS, Part, command_subject, parse_subject, partition_of
+from shared.contracts.subjects import DOOR_COMMANDS, ROOMS, Part, command_subject, parse_subject, partition_of
 from shared.service import Service
 
 log = structlog.get_logger()
@@ -50,16 +52,16 @@ def build(
 
 
 class Registry:
-    """Owners of all partitions over one broker."""
+    """One replica over one broker."""
 
     def __init__(self, settings: RegistrySettings, broker: NatsBroker, clock: Callable[[], int], new_id: Callable[[], str]) -> None:
         self._settings = settings
         self._broker = broker
         self._clock = clock
         self._new_id = new_id
-        self._owners: list[Owner] = []
-        self._subscriptions: list[Subscription] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self._partitions: list[Partition] = []
+        self._standing: Standing | None = None
+        self._following: asyncio.Task[None] | None = None
         self._add_handlers()
 
     def _add_handlers(self) -> None:
@@ -78,36 +80,42 @@ class Registry:
             return self._list_rooms(message.raw_message.subject.split(".")[3], query)
 
     async def start(self, fail: Callable[[str], None]) -> None:
-        """Fold the stream, take all partitions over, and serve them. ``fail`` is told if one cannot be served any more."""
+        """Fold the stream, and stand for partitions. ``fail`` is told if this replica cannot go on."""
         connection = connection_of(self._broker)
         stream = EventStream(connection)
-        replica = Replica(stream, await self._ensure(stream), self._settings.limits())
+        count = await self._ensure(stream)
+        replica = Replica(count, self._settings.limits(), lambda number: owners[number].folded())
+        follower = Follower(connection, stream, replica.apply)
         name = self._new_id()
-        for number in range(len(replica.partitions)):
-            owner = Owner(number, replica, Ledger(connection), name=name, clock=self._clock, new_id=self._new_id)
-            # Subscribed before the epoch: what arrives in between waits in the queue.
-            self._subscriptions.append(await connection.subscribe(COMMANDS.subscription(partition=number), cb=owner.offer))
-            self._owners.append(owner)
-        await connection.flush()
-        self._tasks = [asyncio.create_task(self._own(owner, fail)) for owner in self._owners]
+        owners = [
+            Owner(
+                number,
+                replica,
+                Ledger(connection),
+                catch_up=follower.catch_up,
+                name=name,
+                clock=self._clock,
+                new_id=self._new_id,
+            )
+            for number in range(count)
+        ]
+        await follower.start(from_the_beginning=True)
+        await self._fold(follower)
+        self._partitions = replica.partitions
+        self._following = asyncio.create_task(self._follow(follower, fail))
+        self._standing = Standing(connection, owners, name, self._settings.lease_seconds, fail)
+        await self._standing.start()
 
     async def stop(self) -> None:
-        """Take no more commands, answer those that are here, end."""
-        for subscription in self._subscriptions:
-            await subscription.drain()
-        serving = [owner.drain() for owner in self._owners if owner.serving]
-        try:
-            await asyncio.wait_for(asyncio.gather(*serving), self._settings.stop_seconds / 2)
-        except TimeoutError:
-            log.warning("commands_left_undecided")
-        for task in self._tasks:
-            task.cancel()
+        """Hand over, or answer what is here; end."""
+        if self._standing is not None:
+            await self._standing.leave(self._settings.stop_seconds / 2)
+        if self._following is not None:
+            self._following.cancel()
 
     def missing(self) -> list[str]:
-        """Name the partitions that are not served yet."""
-        if not self._owners:
-            return ["the event stream"]
-        return [f"partition {owner.number}" for owner in self._owners if not owner.serving]
+        """Say what is not served yet."""
+        return ["the event stream"] if self._standing is None else self._standing.missing()
 
     async def _ensure(self, stream: EventStream) -> int:
         settings = self._settings
@@ -118,15 +126,25 @@ class Registry:
                 log.warning("stream_waits", reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _own(self, owner: Owner, fail: Callable[[str], None]) -> None:
+    async def _fold(self, follower: Follower) -> None:
+        while True:
+            try:
+                await follower.catch_up()
+            except UnavailableError as error:
+                log.warning("folding_waits", seq=follower.applied, reason=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                log.info("folded", seq=follower.applied)
+                return
+
+    async def _follow(self, follower: Follower, fail: Callable[[str], None]) -> None:
         try:
-            await owner.take_over()
-            await owner.serve()
+            await follower.run()
         except StagedoorError as error:
             fail(str(error))
         except Exception as error:
-            log.exception("owner_broken", partition=owner.number)
-            fail(f"the owner of partition {owner.number} broke: {error}")
+            log.exception("following_broken")
+            fail(f"following the stream broke: {error}")
 
     async def _pass_on(self, message: NatsMessage) -> None:
         """Send a command that came without a partition to its owner, whose answer goes straight to the sender."""
@@ -139,16 +157,16 @@ class Registry:
         if address.key is None:
             await _refuse(message, "the door passes commands on rooms only")
             return
-        if not self._owners:
+        if not self._partitions:
             return
-        subject = command_subject(partition_of(address.key, len(self._owners)), address.key, address.verb)
+        subject = command_subject(partition_of(address.key, len(self._partitions)), address.key, address.verb)
         await connection_of(self._broker).publish(subject, raw.data, reply=raw.reply)
 
     def _list_rooms(self, token: str, query: RoomsQuery) -> RoomsReply | Refusal:
-        owner = next((owner for owner in self._owners if str(owner.number) == token), None)
-        if owner is None or not owner.serving:
-            return Refusal(code=RefusalCode.NOT_OWNER, message=f"partition {token} is not served here", retry=True)
-        return owner.partition.list_rooms(query.after, query.limit)
+        """Any replica answers: all fold all."""
+        if not token.isdecimal() or int(token) >= len(self._partitions):
+            return Refusal(code=RefusalCode.WRONG_PARTITION, message="there is no such partition here, or not yet", retry=True)
+        return self._partitions[int(token)].list_rooms(query.after, query.limit)
 
 
 def _refuse_invalid(error: ValidationError) -> Refusal:

@@ -1,10 +1,12 @@
-"""All partitions as this process knows them, folded from the stream."""
+"""All partitions as this process knows them, folded from the stream: the standby for those that others own."""
+
+from collections.abc import Callable
 
 import structlog
 from pydantic import ValidationError
 
 from services.room_registry.domain.partition import Limits, Partition
-from shared.bus.stream import EventStream
+from shared.bus.stream import Stored
 from shared.contracts.errors import StagedoorError
 from shared.contracts.facts import Committed
 from shared.contracts.ids import InvalidIdError
@@ -20,28 +22,31 @@ class CorruptStreamError(StagedoorError):
 
 
 class Replica:
-    """The state of every partition, as far as it was read."""
+    """The state of every partition, as far as it was read.
 
-    def __init__(self, stream: EventStream, partitions: int, limits: Limits) -> None:
+    Args:
+        partitions: how many there are.
+        limits: of each.
+        folded: called with the number of the partition after each message.
+    """
+
+    def __init__(self, partitions: int, limits: Limits, folded: Callable[[int], None]) -> None:
         self.partitions = [Partition(limits) for _ in range(partitions)]
-        self._stream = stream
-        self._read = 0
+        self._folded = folded
 
-    async def catch_up(self) -> None:
-        """Fold everything that is committed now.
+    def apply(self, stored: Stored) -> None:
+        """Fold one message of the stream; one that was folded already is passed over.
 
         Raises:
-            UnavailableError: JetStream does not answer; calling again goes on from there.
-            CorruptStreamError: a message cannot be folded.
+            CorruptStreamError: it cannot be folded.
         """
-        until = await self._stream.last_seq()
-        async for stored in self._stream.read(self._read, until):
-            try:
-                address = parse_subject(stored.subject)
-                message = Committed.model_validate_json(stored.data)
-                self.partitions[int(address.partition)].fold(stored.seq, address.key, message)
-            except (InvalidIdError, ValidationError, ValueError, LookupError) as error:
-                raise CorruptStreamError(f"message {stored.seq} on {stored.subject} cannot be folded: {error}") from error
-            self._read = stored.seq
-            if stored.seq % _PROGRESS_EVERY == 0:
-                log.info("folding", seq=stored.seq, until=until)
+        try:
+            address = parse_subject(stored.subject)
+            number = int(address.partition)
+            message = Committed.model_validate_json(stored.data)
+            self.partitions[number].fold(stored.seq, address.key, message)
+        except (InvalidIdError, ValidationError, ValueError, LookupError) as error:
+            raise CorruptStreamError(f"message {stored.seq} on {stored.subject} cannot be folded: {error}") from error
+        self._folded(number)
+        if stored.seq % _PROGRESS_EVERY == 0:
+            log.info("folding", seq=stored.seq)

@@ -15,6 +15,8 @@ class RegistrySettings(Settings):
     stream_replicas: int = Field(default=1, ge=1, le=5)
     stream_max_bytes: int = Field(default=-1, ge=-1)
     """When the stream is full, new commands are refused; -1 is no limit but the disk."""
+    lease_seconds: float = Field(default=2.0, gt=0)
+    """How long a registry that says nothing counts as there. The stream's fence decides who writes, whatever this says."""
     max_sessions_per_room: int = Field(default=20_000, ge=1)
     max_sessions_per_user: int = Field(default=100, ge=1)
 

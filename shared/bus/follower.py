@@ -28,12 +28,12 @@ class StreamRestoredError(StagedoorError):
 
 
 class Follower:
-    """Follows the stream from now on.
+    """Follows the stream.
 
     Args:
         connection: to NATS.
         stream: over the same connection, so that a round proves this connection.
-        apply: called with each committed message, in order; must not block.
+        apply: called with each committed message, in order; must not block. What it raises ends :meth:`run`.
     """
 
     def __init__(self, connection: Client, stream: EventStream, apply: Callable[[Stored], None]) -> None:
@@ -42,22 +42,40 @@ class Follower:
         self._apply = apply
         self._queue: asyncio.Queue[Msg] = asyncio.Queue(MAX_QUEUED)
         self._overflowed = 0
+        # Who is ordered to catch up, and who follows, must not read the same messages at once.
+        self._turn = asyncio.Lock()
         self.applied = 0
         """Sequence of the last message applied."""
         self.heard_at = float("-inf")
         """Monotonic time at which the last finished round began."""
 
-    async def start(self) -> None:
-        """Subscribe, and begin after what is committed now.
+    async def start(self, *, from_the_beginning: bool = False) -> None:
+        """Subscribe, and begin after what is committed now; or before all of it, to be caught up with.
 
         Raises:
             UnavailableError: JetStream does not answer.
         """
         await self._connection.subscribe(PUBLISHED_EVENTS.subscription(), cb=self._enqueue)
         await self._connection.flush()
-        began = time.monotonic()
-        self.applied = await self._stream.last_seq()
-        self.heard_at = began
+        if not from_the_beginning:
+            began = time.monotonic()
+            self.applied = await self._stream.last_seq()
+            self.heard_at = began
+
+    async def catch_up(self) -> None:
+        """Apply everything that is committed now.
+
+        Raises:
+            UnavailableError: JetStream does not answer.
+            StreamRestoredError: the stream ends before what was applied.
+        """
+        async with self._turn:
+            began = time.monotonic()
+            last = await self._stream.last_seq()
+            if last < self.applied:
+                raise StreamRestoredError(f"the stream ends at {last}, and {self.applied} was applied already")
+            await self._read(last)
+            self.heard_at = began
 
     async def run(self) -> None:
         """Apply what comes, for ever.
@@ -72,10 +90,13 @@ class Follower:
                 next_round = time.monotonic() + ROUND_SECONDS
                 continue
             try:
-                message = await asyncio.wait_for(self._queue.get(), wait)
+                # Not wait_for: before Python 3.12 it swallows a cancellation when a message comes at the same moment.
+                async with asyncio.timeout(wait):
+                    message = await self._queue.get()
             except TimeoutError:
                 continue
-            await self._take(message)
+            async with self._turn:
+                await self._take(message)
 
     async def _enqueue(self, message: Msg) -> None:
         try:
@@ -101,25 +122,21 @@ class Follower:
         self.applied = seq
 
     async def _round(self) -> None:
-        began = time.monotonic()
         try:
-            last = await self._stream.last_seq()
+            # What is on its way in the queue, too, is applied once.
+            await self.catch_up()
         except UnavailableError as error:
-            log.warning("bus_not_heard", reason=str(error), seconds=round(began - self.heard_at, 1))
-            return
-        if last < self.applied:
-            raise StreamRestoredError(f"the stream ends at {last}, and {self.applied} was applied already")
-        if last > self.applied:
-            # Most of it is on its way in the queue; what comes from both is applied once.
-            await self._heal(last)
-        self.heard_at = began
+            log.warning("bus_not_heard", reason=str(error), seconds=round(time.monotonic() - self.heard_at, 1))
 
     async def _heal(self, until: int) -> None:
         while self.applied < until:
             try:
-                async for stored in self._stream.read(self.applied, until):
-                    self._apply(stored)
-                    self.applied = stored.seq
+                await self._read(until)
             except UnavailableError as error:
                 log.warning("healing_waits", applied=self.applied, until=until, reason=str(error))
                 await asyncio.sleep(ROUND_SECONDS / 4)
+
+    async def _read(self, until: int) -> None:
+        async for stored in self._stream.read(self.applied, until):
+            self._apply(stored)
+            self.applied = stored.seq

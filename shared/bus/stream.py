@@ -53,6 +53,7 @@ class EventStream:
             max_bytes=max_bytes,
             num_replicas=replicas,
             allow_direct=True,
+            allow_atomic=True,
             republish=api.RePublish(src=REPUBLISH_SOURCE, dest=REPUBLISH_DESTINATION),
             metadata={PARTITIONS_METADATA: str(partitions)},
         )
@@ -127,7 +128,8 @@ class EventStream:
         try:
             await self._connection.publish(f"$JS.API.DIRECT.GET.{STREAM}", json.dumps(request).encode(), reply=inbox)
             while True:
-                message = await asyncio.wait_for(replies.get(), _READ_SECONDS)
+                async with asyncio.timeout(_READ_SECONDS):
+                    message = await replies.get()
                 headers = message.headers or {}
                 if (status := headers.get(_STATUS_HEADER)) is not None:
                     if status in ("204", "404"):

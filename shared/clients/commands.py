@@ -18,7 +18,7 @@ from shared.contracts.subjects import DOOR, command_subject, partition_of
 log = structlog.get_logger()
 
 ATTEMPT_SECONDS = 2.0
-_BACKOFF_SECONDS = (0.05, 1.0)
+_BACKOFF_SECONDS = (0.02, 0.25)
 _reply: TypeAdapter[Reply] = TypeAdapter(Reply)
 
 

@@ -4,6 +4,7 @@
     stagedoor.v1.evt.<partition>.<app>.<room>.<verb>     the stream: what is committed
     stagedoor.v1.pub.<partition>.<app>.<room>.<verb>     its republish, for gateways and whoever listens
     stagedoor.v1.qry.<partition>.rooms                   request/reply: what rooms there are
+    stagedoor.v1.lease.<replica>                         a registry is there; silence for the lease's length says it is not
 
 Messages that concern no single room have `_` as app and room.
 """
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from shared.contracts import commands, facts, replies
+from shared.contracts import commands, facts, leases, replies
 from shared.contracts.commands import Verb
 from shared.contracts.ids import InvalidIdError, RoomKey, parse_app_token, parse_room_token, room_token
 from shared.contracts.messages import Message
@@ -91,7 +92,14 @@ ROOMS: Final = Channel(
     publishers=(Part.OPERATOR, Part.ADMIN),
     subscribers=(Part.REGISTRY,),
 )
-CONTRACT: Final = (COMMANDS, DOOR_COMMANDS, STREAM_EVENTS, PUBLISHED_EVENTS, ROOMS)
+LEASES: Final = Channel(
+    pattern=f"{PREFIX}.lease.{{replica}}",
+    model=leases.Lease,
+    reply=None,
+    publishers=(Part.REGISTRY,),
+    subscribers=(Part.REGISTRY,),
+)
+CONTRACT: Final = (COMMANDS, DOOR_COMMANDS, STREAM_EVENTS, PUBLISHED_EVENTS, ROOMS, LEASES)
 
 REPUBLISH_SOURCE: Final = f"{PREFIX}.evt.>"
 REPUBLISH_DESTINATION: Final = f"{PREFIX}.pub.>"

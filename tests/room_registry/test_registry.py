@@ -62,29 +62,6 @@ async def test_a_registry_that_starts_finds_its_rooms_again(registry_settings, c
         assert refused.value.code is RefusalCode.SESSION_ENDED
 
 
-async def test_a_newer_registry_fences_the_older(registry_settings, caller, bus):
-    """The older one commits nothing more and ends; the client never notices."""
-    older = build(registry_settings)
-    with pytest.raises(ServiceFailedError, match="owned by"):
-        async with running(older):
-            await caller.announce()
-            session = await caller.join("ann")
-            async with running(build(registry_settings)):
-                # Both hear it; whichever commits first, the session ends once.
-                await caller.leave(session)
-                await asyncio.wait_for(older._stop.wait(), 10)
-                await caller.join("bob")
-                assert await rooms(bus) == {1: ("bob",)}
-    ended = [
-        end.session
-        for message in await stored(bus)
-        for fact in Committed.model_validate_json(message.data).facts
-        if fact.kind == "left"
-        for end in fact.sessions
-    ]
-    assert ended.count(session) == 1
-
-
 async def test_a_write_without_the_fence_is_found_out(registry, caller, bus):
     """Somebody else's message in the partition makes the owner read again; it never answers from a stale memory."""
     await caller.announce()

@@ -1,7 +1,7 @@
-"""What a partition remembers for a while, and never forgets early."""
+"""What a partition remembers, and how a draft of it is laid over."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, MutableMapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -9,27 +9,32 @@ V = TypeVar("V")
 
 
 class Memory(Generic[K, V]):
-    """Values by key, each kept for a fixed age of message time.
+    """Values by key, each kept for a fixed age of message time, and never forgotten early.
 
     Args:
         age_ms: how long a value is kept.
+        below: a memory that this one is a draft of; it is read, never written.
     """
 
-    def __init__(self, age_ms: int) -> None:
+    def __init__(self, age_ms: int, below: "Memory[K, V] | None" = None) -> None:
         self._age_ms = age_ms
+        self._below = below
         self._values: OrderedDict[K, tuple[int, V]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._values) + (0 if self._below is None else len(self._below))
 
     def get(self, key: K) -> V | None:
         """Return what is remembered of a key."""
         entry = self._values.get(key)
-        return None if entry is None else entry[1]
+        if entry is not None:
+            return entry[1]
+        return None if self._below is None else self._below.get(key)
 
     def keep(self, key: K, value: V, at: int) -> None:
         """Remember a value from the message time ``at`` on; the first one of a key stays."""
-        self._values.setdefault(key, (at, value))
+        if self.get(key) is None:
+            self._values[key] = (at, value)
 
     def forget(self, now: int) -> None:
         """Drop what is older than the age at message time ``now``."""
@@ -38,3 +43,40 @@ class Memory(Generic[K, V]):
             if at + self._age_ms > now:
                 return
             del self._values[key]
+
+    def draft(self) -> "Memory[K, V]":
+        """Make a memory over this one, that can be thrown away."""
+        return Memory(self._age_ms, self)
+
+
+class Overlay(MutableMapping[K, V]):
+    """A mapping over another one, which is read, never written."""
+
+    def __init__(self, below: MutableMapping[K, V]) -> None:
+        self._below = below
+        self._set: dict[K, V] = {}
+        self._deleted: set[K] = set()
+
+    def __getitem__(self, key: K) -> V:
+        if key in self._set:
+            return self._set[key]
+        if key in self._deleted:
+            raise KeyError(key)
+        return self._below[key]
+
+    def __setitem__(self, key: K, value: V) -> None:
+        self._set[key] = value
+        self._deleted.discard(key)
+
+    def __delitem__(self, key: K) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._set.pop(key, None)
+        self._deleted.add(key)
+
+    def __iter__(self) -> Iterator[K]:
+        yield from self._set
+        yield from (key for key in self._below if key not in self._set and key not in self._deleted)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,15 +1,17 @@
 """One partition: many rooms, one writer.
 
 ``decide`` reads the state and says what should be committed; ``fold`` applies what was committed and is the only thing
-that changes the state. Folding the same messages gives the same state, on every replica.
+that changes the state. Folding the same messages gives the same state, on every replica. To decide several commands
+before the first is committed, decide and fold on a ``draft``, which changes nothing below it.
 """
 
+import copy
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from services.room_registry.domain.memory import Memory
+from services.room_registry.domain.memory import Memory, Overlay
 from services.room_registry.domain.room import Room, evolve
 from shared.contracts.commands import Announce, Command, Dismiss, Join, Leave, Remove, Role, RoomCommand, Verb
 from shared.contracts.errors import RefusalCode
@@ -82,7 +84,7 @@ class Partition:
     """The state of one partition."""
 
     def __init__(self, limits: Limits) -> None:
-        self.rooms: dict[RoomKey, Room] = {}
+        self.rooms: MutableMapping[RoomKey, Room] = {}
         self.last_seq = 0
         """In the stream, of the last message folded: what the next commit expects."""
         self.owner = ""
@@ -92,9 +94,21 @@ class Partition:
         self._lives = 0
         self._at = 0
         self._live = 0
-        self._boots: dict[str, str] = {}
+        self._boots: MutableMapping[str, str] = {}
         self._ended: Memory[str, LeaveReason] = Memory(limits.ended_age_ms)
         self._answers: Memory[tuple[int, str], Remembered] = Memory(limits.answer_age_ms)
+
+    def draft(self) -> "Partition":
+        """Make a state over this one, that can be thrown away. This one must not change while the draft is used."""
+        over = copy.copy(self)
+        over._lay_over_what_it_shares()  # noqa: SLF001 -- another of this class
+        return over
+
+    def _lay_over_what_it_shares(self) -> None:
+        self.rooms = Overlay(self.rooms)
+        self._boots = Overlay(self._boots)
+        self._ended = self._ended.draft()
+        self._answers = self._answers.draft()
 
     # Deciding
 
@@ -240,15 +254,16 @@ class Partition:
         if seq <= self.last_seq:
             return
         self.last_seq = seq
-        self._at = message.at
-        self._ended.forget(message.at)
-        self._answers.forget(message.at)
+        # An epoch is written before all that it follows is folded, and may be dated early.
+        self._at = max(self._at, message.at)
+        self._ended.forget(self._at)
+        self._answers.forget(self._at)
         for fact in message.facts:
-            self._apply(seq, key, fact, message.at)
+            self._apply(seq, key, fact, self._at)
         if key is not None and key in self.rooms and not self.rooms[key].sessions:
             del self.rooms[key]
         if key is not None and message.remembered is not None:
-            self._answers.keep((key.app, message.command), message.remembered, message.at)
+            self._answers.keep((key.app, message.command), message.remembered, self._at)
 
     def _apply(self, seq: int, key: RoomKey | None, fact: Fact, at: int) -> None:
         match fact:

@@ -1,0 +1,148 @@
+"""Several registries: who owns what, and that nobody's command is lost when it changes."""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cli.nats_server import die_with_parent
+from services.room_registry.app import build
+from shared.bus.stream import EventStream
+from shared.contracts.facts import Committed
+from tests.room_registry.conftest import PARTITIONS
+from tests.support.ports import free_port
+from tests.support.running import running, until_answers
+
+LEASE = 1.0
+
+
+@pytest.fixture
+def settings(registry_settings):
+    return registry_settings.model_copy(update={"lease_seconds": LEASE})
+
+
+async def history(bus):
+    stream = EventStream(bus)
+    return [Committed.model_validate_json(m.data) async for m in stream.read(0, await stream.last_seq())]
+
+
+def sessions(messages, kind):
+    for message in messages:
+        for fact in message.facts:
+            if fact.kind == kind == "joined":
+                yield fact.session
+            elif fact.kind == kind == "left":
+                yield from (end.session for end in fact.sessions)
+
+
+async def owners(bus):
+    owner_of = {}
+    stream = EventStream(bus)
+    async for stored in stream.read(0, await stream.last_seq()):
+        for fact in Committed.model_validate_json(stored.data).facts:
+            if fact.kind == "epoch_began":
+                owner_of[stored.subject.split(".")[3]] = fact.owner
+    return owner_of
+
+
+class Load:
+    """People who come and go, one after the other in each of several rooms, until told to stop."""
+
+    def __init__(self, caller, rooms=16):
+        self.caller = caller
+        self.done = Counter()
+        self.stopping = asyncio.Event()
+        self.tasks = [asyncio.create_task(self._run(room)) for room in range(1, rooms + 1)]
+
+    async def _run(self, room):
+        while not self.stopping.is_set():
+            session = await self.caller.join(f"user{room}", room=room)
+            await self.caller.leave(session, room=room)
+            self.done["pairs"] += 1
+
+    async def until(self, count):
+        wanted = self.done["pairs"] + count
+        async with asyncio.timeout(30):
+            while self.done["pairs"] < wanted:
+                failed = [task for task in self.tasks if task.done()]
+                assert not failed, failed[0].exception()
+                await asyncio.sleep(0.01)
+
+    async def stop(self):
+        self.stopping.set()
+        await asyncio.gather(*self.tasks)
+
+
+async def check(bus, load):
+    """Every join is in the stream once, and so is its ending."""
+    messages = await history(bus)
+    joined, left = Counter(sessions(messages, "joined")), Counter(sessions(messages, "left"))
+    assert set(joined.values()) == {1}
+    assert joined == left
+    assert len(joined) == load.done["pairs"]
+
+
+async def test_replicas_share_the_partitions_and_lose_no_command_when_they_come_and_go(settings, caller, bus):
+    """Under load, one joins, the first leaves, another comes: every command is answered, and carried out once."""
+    async with running(build(settings)):
+        await caller.announce()
+        load = Load(caller)
+        await load.until(50)
+        second = build(settings)
+        async with running(second):
+            await load.until(50)
+            assert len(set((await owners(bus)).values())) == 2
+        await load.until(50)
+        async with running(build(settings)):
+            await load.until(50)
+            await load.stop()
+    await check(bus, load)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
+async def test_the_other_replica_takes_over(settings, nats_server, caller, bus, number):
+    """From one that is killed, frozen or ended; what is frozen and wakes up again cannot write."""
+    port = free_port()
+    environment = os.environ | {
+        "STAGEDOOR_NATS_URL": nats_server.url,
+        "STAGEDOOR_PORT": str(port),
+        "STAGEDOOR_LEASE_SECONDS": str(LEASE),
+        "STAGEDOOR_PARTITIONS": str(PARTITIONS),
+    }
+    async with running(build(settings)):
+        victim = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.room_registry", cwd=Path(__file__).parents[2], env=environment, preexec_fn=die_with_parent
+        )
+        try:
+            await until_answers(f"http://127.0.0.1:{port}/readyz")
+            await caller.announce()
+            load = Load(caller)
+            await load.until(50)
+            assert len(set((await owners(bus)).values())) == 2
+            victim.send_signal(number)
+            await load.until(200)
+            if number == signal.SIGSTOP:
+                victim.send_signal(signal.SIGCONT)
+                await load.until(200)
+            await load.stop()
+        finally:
+            if victim.returncode is None:
+                victim.kill()
+            await victim.wait()
+    await check(bus, load)
+
+
+async def test_a_frozen_owner_that_wakes_up_answers_nothing_from_its_memory(settings, caller, bus):
+    """Its commits are refused by the fence, and its senders are sent to the new owner."""
+    first, second = build(settings), build(settings)
+    async with running(first), running(second):
+        await caller.announce()
+        await asyncio.gather(*(caller.join(f"u{room}", room=room) for room in range(1, 40)))
+        await asyncio.gather(*(caller.remove(f"u{room}", room=room, id=secrets.token_hex(16)) for room in range(1, 40)))
+    messages = await history(bus)
+    assert Counter(Counter(sessions(messages, "left")).values()) == {1: 39}
