@@ -28,13 +28,14 @@ def nats_server_program() -> str:
     return found
 
 
-def nats_configuration(directory: Path, port: int, token: str | None = None) -> str:
+def nats_configuration(directory: Path, port: int, token: str | None = None, *, sync_always: bool = True) -> str:
     """Write the configuration of one server on loopback, JetStream on files, every commit on the disk before its answer.
 
     Args:
         directory: holds the configuration, the store and the port file.
         port: -1 lets the server choose.
         token: what clients must show; None lets everybody on this machine in.
+        sync_always: who relaxes this may lose acknowledged commands in a power cut.
     """
     lines = [
         'host: "127.0.0.1"',
@@ -45,8 +46,7 @@ def nats_configuration(directory: Path, port: int, token: str | None = None) -> 
         "ping_max: 2",
         "jetstream {",
         f"  store_dir: {json.dumps(str(directory / 'jetstream'))}",
-        # Who relaxes this may lose acknowledged commands in a power cut.
-        "  sync_interval: always",
+        *(["  sync_interval: always"] if sync_always else []),
         "}",
     ]
     if token is not None:
@@ -63,9 +63,10 @@ def die_with_parent() -> None:
 class LocalNats:
     """A nats-server that this process started, and ends."""
 
-    def __init__(self, directory: Path, port: int = -1, token: str | None = None) -> None:
+    def __init__(self, directory: Path, port: int = -1, token: str | None = None, *, sync_always: bool = True) -> None:
         self.directory = directory
         self.token = token
+        self._sync_always = sync_always
         self.url = ""
         self._port = port
         self.process: asyncio.subprocess.Process | None = None
@@ -81,7 +82,7 @@ class LocalNats:
             stale.unlink()
         configuration = self.directory / "nats-server.conf"
         configuration.touch(mode=0o600)
-        configuration.write_text(nats_configuration(self.directory, self._port, self.token))
+        configuration.write_text(nats_configuration(self.directory, self._port, self.token, sync_always=self._sync_always))
         log_path = self.directory / "nats-server.log"
         with log_path.open("ab") as log_file:
             self.process = await asyncio.create_subprocess_exec(
