@@ -1,7 +1,7 @@
 """What one commit costs the stream, by its shape: the figures of docs/adr/0006.
 
-Run: .venv/bin/python bench/commits.py. Starts a nats-server of its own on loopback, twice: every write synced to the disk, and the server's default. Prints
-messages per second; compare within one column, for the machine's noise moves all of it.
+Run: .venv/bin/python bench/commits.py. Starts a nats-server of its own on loopback, twice: every write synced to the disk,
+and the server's default. Prints messages per second; compare within one column, for the machine's noise moves all of it.
 """
 
 import asyncio
