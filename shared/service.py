@@ -189,6 +189,8 @@ class Service:
             log.warning("bus_not_left", reason=str(error))
             if not self._http_ended.is_set():
                 self.fail(str(error))
+        except StagedoorError as error:
+            self.fail(str(error))
         except Exception as error:
             log.exception("service_broken")
             self.fail(str(error) or type(error).__name__)

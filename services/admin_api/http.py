@@ -5,8 +5,7 @@ parameters before the signature is right; and only then does a request count aga
 """
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -62,34 +61,16 @@ class Endpoint:
         self._clock = clock
         self._monotonic = monotonic
         self._new_id = new_id
-        self._open = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request_id = str(self._new_id())
-        with self._counted(), structlog.contextvars.bound_contextvars(correlation=request_id):
+        with structlog.contextvars.bound_contextvars(correlation=request_id):
             try:
                 content = await self._answer(StarletteRequest(scope, receive), request_id)
             except ClientDisconnect:
                 return
             await Response(responses.encode(content, request_id), media_type=responses.CONTENT_TYPE)(scope, receive, send)
-
-    async def idle(self) -> None:
-        """Wait until no request is under way."""
-        await self._idle.wait()
-
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        self._open += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._open -= 1
-            if not self._open:
-                self._idle.set()
 
     async def _answer(self, request: StarletteRequest, request_id: str) -> dict[str, object]:
         """Return an answer's content, whatever happens, and write the request's line in the log."""

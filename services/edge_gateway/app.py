@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from faststream.nats import NatsBroker
-from nats.js.errors import NotFoundError
 
 from services.edge_gateway.admission import Admission
 from services.edge_gateway.gateway import Gateway
@@ -100,7 +99,7 @@ class Process:
         """Begin to hear, end what earlier boots of this name held, then take sessions."""
         connection = connection_of(self.broker)
         stream = EventStream(connection)
-        partitions = await self._partitions(stream)
+        partitions = await stream.wait_for_partitions()
         client = CommandClient(connection, partitions)
         registry = _BusRegistry(client)
         name = gateway_id(self._settings.gateway_name, self._new_id()[:16])
@@ -135,16 +134,6 @@ class Process:
     def missing(self) -> list[str]:
         """Say why no session is taken."""
         return [] if self.house is not None else ["the registry has not confirmed this gateway's start yet"]
-
-    async def _partitions(self, stream: EventStream) -> int:
-        while True:
-            try:
-                return await stream.partitions()
-            except NotFoundError:
-                log.info("stream_waits", reason="no registry has made the event stream yet")
-            except UnavailableError as error:
-                log.warning("stream_waits", reason=str(error))
-            await asyncio.sleep(_RETRY_SECONDS)
 
     async def _announce(self, client: CommandClient, name: str, partition: int) -> int:
         while True:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 import nats.errors
+import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import api
@@ -17,8 +18,11 @@ from shared.contracts.subjects import PARTITIONS_METADATA, REPUBLISH_DESTINATION
 SEQUENCE_HEADER = "Nats-Sequence"
 _SUBJECT_HEADER = "Nats-Subject"
 _STATUS_HEADER = "Status"
+log = structlog.get_logger()
+
 _READ_BATCH = 256
 _READ_SECONDS = 5.0
+_RETRY_SECONDS = 0.2
 
 
 class Stored(NamedTuple):
@@ -80,6 +84,21 @@ class EventStream:
         if not value.isdecimal() or not 1 <= int(value) <= 1024:
             raise ConfigurationError(f"the stream {STREAM} has no {PARTITIONS_METADATA} in its metadata: it was not made by Stagedoor")
         return int(value)
+
+    async def wait_for_partitions(self) -> int:
+        """Read the number of partitions, as soon as a registry has made the stream.
+
+        Raises:
+            ConfigurationError: there is a stream of that name, but it is not ours.
+        """
+        while True:
+            try:
+                return await self.partitions()
+            except NotFoundError:
+                log.info("stream_waits", reason="no registry has made the event stream yet")
+            except UnavailableError as error:
+                log.warning("stream_waits", reason=str(error))
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def last_seq(self) -> int:
         """Ask the stream's leader for the sequence of the last message, 0 where there is none.
