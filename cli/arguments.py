@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from shared.contracts.ids import InvalidIdError, SdkAppId, UserId, parse_room_id
+from shared.contracts.ids import CommandId, InvalidIdError, SdkAppId, UserId, parse_room_id
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 -- argparse has no public name for it
@@ -15,6 +15,7 @@ else:
 
 _user: TypeAdapter[str] = TypeAdapter(UserId)
 _app: TypeAdapter[int] = TypeAdapter(SdkAppId)
+_command_id: TypeAdapter[str] = TypeAdapter(CommandId)
 
 
 def user(text: str) -> str:
@@ -47,6 +48,14 @@ def string_room(text: str) -> int | str:
         return parse_room_id(text)
     except InvalidIdError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def command_id(text: str) -> str:
+    """Read a command id."""
+    try:
+        return _command_id.validate_python(text)
+    except ValidationError:
+        raise argparse.ArgumentTypeError("1 to 64 of A-Z a-z 0-9 _ -") from None
 
 
 def add_room(parser: argparse.ArgumentParser) -> None:

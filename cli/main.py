@@ -16,13 +16,12 @@ from shared import logging
 from shared.contracts.errors import StagedoorError
 from shared.contracts.ids import InvalidIdError
 
-DEV_ENV = Path(".stagedoor/dev.env")
-
 
 def main() -> None:
     """Run the command line."""
-    # What `stagedoor up` generated here serves the other commands; the environment wins.
-    for name, value in dotenv_values(DEV_ENV).items():
+    # What `stagedoor up` generated here serves all commands; the environment wins.
+    data_dir = Path(os.environ.get("STAGEDOOR_DATA_DIR") or ".stagedoor")
+    for name, value in dotenv_values(data_dir / "dev.env").items():
         os.environ.setdefault(name, value or "")
     logging.configure("stagedoor", "error")
     parser = argparse.ArgumentParser(prog="stagedoor", description="Real-time rooms where a kick is a transaction.")

@@ -10,7 +10,7 @@ import nats.errors
 from nats.aio.client import Client
 from pydantic import ValidationError
 
-from cli.arguments import Commands, add_room, user
+from cli.arguments import Commands, add_room, command_id, user
 from shared.bus.connection import connection_of, make_broker
 from shared.bus.stream import EventStream
 from shared.clients.commands import CommandClient, deadline
@@ -29,11 +29,11 @@ def add_to(commands: Commands) -> None:
     remove = commands.add_parser("remove", help="make users leave a room", description="Make users leave a room. It is no ban.")
     add_room(remove)
     remove.add_argument("--user", type=user, action="append", required=True, dest="users", help="a userId; may be repeated")
-    remove.add_argument("--id", help="a command id of your own: the same id again is the same command")
+    remove.add_argument("--id", type=command_id, help="a command id of your own: the same id again is the same command")
     remove.set_defaults(run=run_remove)
     dismiss = commands.add_parser("dismiss", help="dissolve a room", description="Dissolve a room: everybody leaves.")
     add_room(dismiss)
-    dismiss.add_argument("--id", help="a command id of your own: the same id again is the same command")
+    dismiss.add_argument("--id", type=command_id, help="a command id of your own: the same id again is the same command")
     dismiss.set_defaults(run=run_dismiss)
     rooms = commands.add_parser("rooms", help="list the rooms", description="List the rooms and who is in them.")
     rooms.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -116,7 +116,9 @@ async def _bus() -> AsyncIterator[Client]:
         async with asyncio.timeout(_CONNECT_SECONDS):
             await broker.connect()
     except TimeoutError as error:
-        raise UnavailableError(f"no NATS at {settings.nats_url}: is `stagedoor up` running? (STAGEDOOR_NATS_URL)") from error
+        raise UnavailableError(
+            f"no NATS at {settings.nats_url} that lets us in: is `stagedoor up` running? (STAGEDOOR_NATS_URL, STAGEDOOR_NATS_TOKEN)"
+        ) from error
     try:
         yield connection_of(broker)
     finally:

@@ -28,6 +28,17 @@ _READY_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
 
+_SECRETS = frozenset(
+    {"STAGEDOOR_SECRET_KEY", "STAGEDOOR_SECRET_ID", "STAGEDOOR_API_SECRET_KEY", "STAGEDOOR_NATS_TOKEN", "STAGEDOOR_SDK_APP_ID"}
+)
+_NEEDS = {
+    "room_registry": ["STAGEDOOR_NATS_TOKEN"],
+    "edge_gateway": ["STAGEDOOR_NATS_TOKEN", "STAGEDOOR_SDK_APP_ID", "STAGEDOOR_SECRET_KEY"],
+    "admin_api": sorted(_SECRETS),
+}
+"""What each service is told of the credentials: no more than it needs."""
+
+
 class UpSettings(EnvironmentSettings):
     """What may be set for a start on one machine; what else the environment says is handed to the services."""
 
@@ -132,8 +143,8 @@ class Machine:
             "STAGEDOOR_MEDIA_ADVERTISE": ",".join(advertised(self._settings)),
             "STAGEDOOR_GATEWAY_NAME": "local",
             "STAGEDOOR_SDK_DIR": str(Path(__file__).parent.parent / "sdk/web/dist"),
-            **os.environ,
-            **self._credentials,
+            **{variable: value for variable, value in os.environ.items() if variable not in _SECRETS},
+            **{needed: self._credentials[needed] for needed in _NEEDS[name]},
             "STAGEDOOR_NATS_URL": self._nats.url,
             "STAGEDOOR_HOST": "127.0.0.1",
             "STAGEDOOR_PORT": str(port),
@@ -193,9 +204,9 @@ def ensure_credentials(path: Path) -> dict[str, str]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write("# Made by `stagedoor up` for this machine. Never use them elsewhere.\n" + lines)
-    values = {name: value for name, value in dotenv_values(path).items() if value}
-    if "STAGEDOOR_NATS_TOKEN" not in values:
-        raise ConfigurationError(f"{path} is not complete; delete it, and the next start makes a new one")
+    values = {name: os.environ.get(name) or value or "" for name, value in dotenv_values(path).items()}
+    if missing := sorted(name for name in _SECRETS if not values.get(name)):
+        raise ConfigurationError(f"{path} has no {missing[0]}; delete it, and the next start makes a new one")
     return values
 
 

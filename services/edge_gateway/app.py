@@ -9,10 +9,10 @@ from faststream.nats import NatsBroker
 
 from services.edge_gateway.admission import Admission
 from services.edge_gateway.gateway import Gateway
+from services.edge_gateway.house import House
 from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.interface import MediaEngine, Offer
 from services.edge_gateway.media.settings import MediaSettings
-from services.edge_gateway.session import House
 from services.edge_gateway.settings import GatewaySettings
 from services.edge_gateway.signalling import Signalling
 from services.edge_gateway.web import routes
@@ -103,15 +103,10 @@ class Process:
         client = CommandClient(connection, partitions)
         registry = _BusRegistry(client)
         name = gateway_id(self._settings.gateway_name, self._new_id()[:16])
-        gateway = Gateway(name, registry, new_id=self._new_id, expires_at=deadline, fail=fail)
+        gateway = Gateway(name, fail)
         media = await self._start_media(self._media_settings, gateway.offered)
         self._gateway, self._media = gateway, media
-        follower = Follower(connection, stream, gateway.apply)
-        await follower.start()
-        self._following = asyncio.create_task(self._follow(follower, fail))
-        ended = await asyncio.gather(*(self._announce(client, name, partition) for partition in range(partitions)))
-        log.info("gateway_announced", gateway=name, ended=sum(ended))
-        self.house = House(
+        house = House(
             gateway=name,
             registry=registry,
             media=media,
@@ -120,6 +115,12 @@ class Process:
             new_id=self._new_id,
             expires_at=deadline,
         )
+        follower = Follower(connection, stream, gateway.apply)
+        await follower.start()
+        self._following = asyncio.create_task(self._follow(follower, fail))
+        ended = await asyncio.gather(*(self._announce(client, name, partition) for partition in range(partitions)))
+        log.info("gateway_announced", gateway=name, ended=sum(ended))
+        self.house = gateway.house = house
 
     async def stop(self) -> None:
         """Take no more sessions, end those that are here, end."""

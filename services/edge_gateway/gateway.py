@@ -6,11 +6,11 @@ from collections.abc import Callable
 import structlog
 from pydantic import ValidationError
 
+from services.edge_gateway.house import House
+from services.edge_gateway.items import Heard, SocketGone
 from services.edge_gateway.media.interface import Offer
-from services.edge_gateway.membership import Membership, Registry
 from services.edge_gateway.protocol import CloseCode
 from services.edge_gateway.room import LocalRooms
-from services.edge_gateway.session import Heard, SocketGone
 from shared.bus.stream import Stored
 from shared.contracts.facts import Announced, Committed, Dissolved, Joined, Left
 from shared.contracts.ids import InvalidIdError, RoomKey, gateway_name
@@ -25,28 +25,14 @@ class Gateway:
 
     Args:
         name: this boot's gateway id.
-        registry: for sessions that the registry assigns here and nobody here knows.
-        new_id: makes ids; each is used once.
-        expires_at: seconds from now to Unix time in milliseconds.
         fail: told when this boot must not go on.
     """
 
-    def __init__(
-        self,
-        name: str,
-        registry: Registry,
-        *,
-        new_id: Callable[[], str],
-        expires_at: Callable[[float], int],
-        fail: Callable[[str], None],
-    ) -> None:
+    def __init__(self, name: str, fail: Callable[[str], None]) -> None:
         self.name = name
         self.rooms = LocalRooms()
-        self._registry = registry
-        self._new_id = new_id
-        self._expires_at = expires_at
+        self.house: House | None = None
         self._fail = fail
-        self._background: set[asyncio.Task[None]] = set()
 
     def apply(self, stored: Stored) -> None:
         """Take one committed message, in the stream's order. Never blocks."""
@@ -54,7 +40,9 @@ class Gateway:
             key = parse_subject(stored.subject).key
             message = Committed.model_validate_json(stored.data)
         except (InvalidIdError, ValidationError) as error:
-            log.error("event_unreadable", seq=stored.seq, subject=stored.subject, reason=str(error))  # noqa: TRY400 -- the text says it all
+            # It may be a removal: who cannot read it must not go on forwarding.
+            log.error("event_unreadable", seq=stored.seq, subject=stored.subject, reason=type(error).__name__)  # noqa: TRY400 -- no content
+            self._fail(f"message {stored.seq} of the stream cannot be read: it is not of this version")
             return
         for fact in message.facts:
             if isinstance(fact, Joined | Left | Dissolved) and key is not None:
@@ -76,7 +64,7 @@ class Gateway:
         sessions = list(self.rooms.sessions.values())
         for session in sessions:
             session.post(SocketGone(CloseCode.GOING_AWAY))
-        waiting = {session.task for session in sessions} | self._background
+        waiting = {session.task for session in sessions} | (set() if self.house is None else self.house.background)
         if waiting:
             _, unfinished = await asyncio.wait(waiting, timeout=seconds)
             if unfinished:
@@ -85,23 +73,11 @@ class Gateway:
 
     def _check_assignment(self, key: RoomKey, fact: Joined) -> None:
         """End a session that was given to this boot and is not here: its browser gave up while its join was on the way."""
-        if fact.gateway != self.name or fact.session in self.rooms.sessions:
+        if self.house is None or fact.gateway != self.name or fact.session in self.rooms.sessions:
             return
         log.warning("session_unknown_here", session=fact.session)
-        membership = Membership(
-            registry=self._registry,
-            gateway=self.name,
-            key=key,
-            session=fact.session,
-            user=fact.user,
-            role=fact.role,
-            correlation=self._new_id(),
-            new_id=self._new_id,
-            expires_at=self._expires_at,
-        )
-        task = asyncio.create_task(membership.leave(LeaveReason.TIMED_OUT))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        membership = self.house.membership(key, fact.session, fact.user, fact.role, self.house.new_id())
+        self.house.in_background(membership.leave(LeaveReason.TIMED_OUT))
 
     def _check_name(self, fact: Announced) -> None:
         if fact.gateway != self.name and gateway_name(fact.gateway) == gateway_name(self.name):

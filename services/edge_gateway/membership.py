@@ -1,5 +1,6 @@
 """What a session asks of the registry: to be let in, and to be ended."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -16,6 +17,7 @@ from shared.contracts.replies import JoinReply, LeaveReply
 log = structlog.get_logger()
 
 COMMAND_SECONDS = 10.0
+_LEAVE_AGAIN_SECONDS = 0.5
 _REFUSALS = {
     RefusalCode.ROOM_FULL: ErrorCode.ROOM_FULL,
     RefusalCode.TOO_MANY_SESSIONS: ErrorCode.TOO_MANY_SESSIONS,
@@ -71,13 +73,14 @@ class Membership:
         try:
             return await self.registry.join(command)
         except RefusedError as error:
-            raise RequestRefusedError(_REFUSALS.get(error.code, ErrorCode.UNAVAILABLE), error.message) from error
+            code = _REFUSALS.get(error.code, ErrorCode.UNAVAILABLE)
+            raise RequestRefusedError(code, error.message, retry=code is ErrorCode.UNAVAILABLE) from error
         except UnavailableError as error:
             log.warning("join_unanswered", session=self.session, correlation=self.correlation, reason=str(error))
             raise RequestRefusedError(ErrorCode.UNAVAILABLE, "the room cannot be reached at the moment", retry=True) from error
 
     async def leave(self, reason: Ending) -> None:
-        """Be ended, however long the bus is away: nobody must stay in a room without a browser."""
+        """Be ended, however long that takes: nobody must stay in a room without a browser."""
         while True:
             command = Leave(
                 id=self.new_id(),
@@ -90,7 +93,8 @@ class Membership:
             )
             try:
                 await self.registry.leave(command)
-            except UnavailableError as error:
+            except (UnavailableError, RefusedError) as error:
                 log.warning("leave_unanswered", session=self.session, correlation=self.correlation, reason=str(error))
+                await asyncio.sleep(_LEAVE_AGAIN_SECONDS)
             else:
                 return

@@ -6,22 +6,23 @@ timers. The task takes one after the other, so nothing in here races. Every endi
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, assert_never
 
 import structlog
 
 from services.edge_gateway import protocol
+from services.edge_gateway.house import House
+from services.edge_gateway.items import GraceOver, Heard, Item, JoinDone, LeaveDone, SocketGone
 from services.edge_gateway.lifecycle import Action, Event, State, move
-from services.edge_gateway.media.interface import MediaEngine, MediaRefusedError, Offer
-from services.edge_gateway.membership import Ending, Membership, Registry
+from services.edge_gateway.media.interface import MediaRefusedError, Offer
+from services.edge_gateway.membership import Ending
 from services.edge_gateway.protocol import CloseCode, ErrorCode, RequestRefusedError
-from services.edge_gateway.room import LocalRooms, Stream, StreamsChanged
+from services.edge_gateway.room import Stream, StreamsChanged
 from services.edge_gateway.socket import Socket
 from services.edge_gateway.view import RoomView, Told
 from shared.contracts.commands import Role
-from shared.contracts.facts import Dissolved, Joined, Left, RoomFact
+from shared.contracts.facts import Dissolved, Joined, Left
 from shared.contracts.ids import RoomKey
 from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
 from shared.contracts.replies import JoinReply
@@ -33,20 +34,6 @@ ACK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class House:
-    """What all sessions of a gateway share."""
-
-    gateway: str
-    registry: Registry
-    media: MediaEngine
-    rooms: LocalRooms
-    reconnect_grace: float
-    new_id: Callable[[], str]
-    expires_at: Callable[[float], int]
-    """Seconds from now to Unix time in milliseconds."""
-
-
-@dataclass(frozen=True)
 class Arrival:
     """A join that was authenticated."""
 
@@ -55,41 +42,6 @@ class Arrival:
     role: Role
     request: int
     """The id of the request, for the reply."""
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A committed fact of the room."""
-
-    fact: RoomFact
-    correlation: str
-
-
-@dataclass(frozen=True)
-class JoinDone:
-    """The registry's answer to the join."""
-
-    answer: JoinReply | RequestRefusedError
-
-
-@dataclass(frozen=True)
-class LeaveDone:
-    """The registry has ended the session, or did not know it."""
-
-
-@dataclass(frozen=True)
-class SocketGone:
-    """The browser's socket is closed, or closing with the gateway."""
-
-    code: int
-
-
-@dataclass(frozen=True)
-class GraceOver:
-    """The reconnect grace is over."""
-
-
-Item = Heard | JoinDone | LeaveDone | SocketGone | GraceOver | StreamsChanged | Offer | protocol.FromClient
 
 
 class Session:
@@ -114,19 +66,8 @@ class Session:
         self._ending: tuple[LeaveReason, str] | None = None
         self._awaits_ack = False
         self._began = time.monotonic()
-        self._background: set[asyncio.Task[None]] = set()
         self._grace: asyncio.TimerHandle | None = None
-        self._membership = Membership(
-            registry=house.registry,
-            gateway=house.gateway,
-            key=arrival.key,
-            session=self.id,
-            user=arrival.user,
-            role=arrival.role,
-            correlation=self.correlation,
-            new_id=house.new_id,
-            expires_at=house.expires_at,
-        )
+        self._membership = house.membership(arrival.key, self.id, arrival.user, arrival.role, self.correlation)
         self._log = log.bind(session=self.id, app=arrival.key.app, room=arrival.key.room, user=arrival.user, correlation=self.correlation)
         self.room = house.rooms.enter(arrival.key, self)
         self.task = asyncio.create_task(self._run())
@@ -140,7 +81,7 @@ class Session:
             self.task.cancel()
 
     async def _run(self) -> None:
-        self._in_background(self._join())
+        self._house.in_background(self._join())
         try:
             while self._state is not State.ENDED:
                 await self._take(await self._inbox.get())
@@ -183,7 +124,7 @@ class Session:
                 case Action.STOP_MEDIA:
                     await self._house.media.stop(self.id)
                 case Action.SEND_LEAVE:
-                    self._in_background(self._leave())
+                    self._house.in_background(self._leave())
                 case Action.START_GRACE:
                     self._grace = asyncio.get_running_loop().call_later(self._house.reconnect_grace, self.post, GraceOver())
                 case Action.TELL_ENDED:
@@ -205,7 +146,7 @@ class Session:
             answer = error
             if error.retry:
                 # It may still be carried out.
-                self._in_background(self._leave())
+                self._house.in_background(self._leave())
         self.post(JoinDone(answer))
 
     async def _joined(self, answer: JoinReply | RequestRefusedError) -> None:
@@ -350,7 +291,7 @@ class Session:
             self._grace.cancel()
         broken = self._state is not State.ENDED
         if broken:
-            self._in_background(self._leave())
+            self._house.in_background(self._leave())
         told = await self._wait_for_ack() if self._awaits_ack else None
         self._socket.close(CloseCode.GOING_AWAY if broken else CloseCode.ENDED)
         if self._view is not None:
@@ -369,8 +310,3 @@ class Session:
                             return False
         except TimeoutError:
             return False
-
-    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)

@@ -9,8 +9,10 @@ from starlette.websockets import WebSocket
 
 from services.edge_gateway import protocol
 from services.edge_gateway.admission import Admission
+from services.edge_gateway.house import House
+from services.edge_gateway.items import SocketGone
 from services.edge_gateway.protocol import CloseCode, InvalidRequestError, JoinRequest, ProtocolError, RequestRefusedError
-from services.edge_gateway.session import Arrival, House, Session, SocketGone
+from services.edge_gateway.session import Arrival, Session
 from services.edge_gateway.socket import Socket
 from shared.contracts.ids import RoomKey
 from shared.rates import RateLimits

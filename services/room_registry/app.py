@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 import structlog
-from faststream import ExceptionMiddleware
 from faststream.nats import NatsBroker, NatsMessage
+from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from services.room_registry.domain.partition import Partition
@@ -18,6 +18,7 @@ from services.room_registry.settings import RegistrySettings
 from services.room_registry.standing import Standing
 from shared.bus.connection import connection_of, make_broker
 from shared.bus.follower import Follower
+from shared.bus.replies import may_answer, respond
 from shared.bus.stream import EventStream
 from shared.contracts.errors import RefusalCode, StagedoorError, UnavailableError
 from shared.contracts.ids import InvalidIdError
@@ -66,18 +67,17 @@ class Registry:
 
     def _add_handlers(self) -> None:
         broker = self._broker
-        refusing = ExceptionMiddleware(publish_handlers={ValidationError: _refuse_invalid})
-        broker.add_middleware(refusing)
 
-        # The body alone is a parameter: FastStream fills any other on a thread of its own.
+        # Handlers take the message as it is: FastStream would answer wherever a sender says, and fills every parameter
+        # but the body on a thread of its own.
         @broker.subscriber(DOOR_COMMANDS.subscription(), queue=Part.REGISTRY, no_reply=True)
         async def pass_on() -> None:
-            await self._pass_on(broker.context.get_local("message"))
+            await self._pass_on(_received(broker))
 
-        @broker.subscriber(ROOMS.subscription(), queue=Part.REGISTRY)
-        async def list_rooms(query: RoomsQuery) -> RoomsReply | Refusal:
-            message: NatsMessage = broker.context.get_local("message")
-            return self._list_rooms(message.raw_message.subject.split(".")[3], query)
+        @broker.subscriber(ROOMS.subscription(), queue=Part.REGISTRY, no_reply=True)
+        async def list_rooms() -> None:
+            message = _received(broker)
+            await respond(message, self._list_rooms(message))
 
     async def start(self, fail: Callable[[str], None]) -> None:
         """Fold the stream, and stand for partitions. ``fail`` is told if this replica cannot go on."""
@@ -146,33 +146,38 @@ class Registry:
             log.exception("following_broken")
             fail(f"following the stream broke: {error}")
 
-    async def _pass_on(self, message: NatsMessage) -> None:
+    async def _pass_on(self, message: Msg) -> None:
         """Send a command that came without a partition to its owner, whose answer goes straight to the sender."""
-        raw = message.raw_message
         try:
-            address = parse_subject(raw.subject)
+            address = parse_subject(message.subject)
         except InvalidIdError as error:
-            await _refuse(message, f"subject: {error}")
+            await respond(message, _bad_request(f"subject: {error}"))
             return
         if address.key is None:
-            await _refuse(message, "the door passes commands on rooms only")
+            await respond(message, _bad_request("the door passes commands on rooms only"))
             return
-        if not self._partitions:
+        if not self._partitions or not may_answer(message):
             return
         subject = command_subject(partition_of(address.key, len(self._partitions)), address.key, address.verb)
-        await connection_of(self._broker).publish(subject, raw.data, reply=raw.reply)
+        await connection_of(self._broker).publish(subject, message.data, reply=message.reply)
 
-    def _list_rooms(self, token: str, query: RoomsQuery) -> RoomsReply | Refusal:
+    def _list_rooms(self, message: Msg) -> RoomsReply | Refusal:
         """Any replica answers: all fold all."""
+        try:
+            query = RoomsQuery.model_validate_json(message.data)
+        except ValidationError as error:
+            return _bad_request(str(error.errors(include_input=False, include_url=False)[0]["msg"]))
+        token = message.subject.split(".")[3]
         if not token.isdecimal() or int(token) >= len(self._partitions):
             return Refusal(code=RefusalCode.WRONG_PARTITION, message="there is no such partition here, or not yet", retry=True)
         return self._partitions[int(token)].list_rooms(query.after, query.limit)
 
 
-def _refuse_invalid(error: ValidationError) -> Refusal:
-    return Refusal(code=RefusalCode.BAD_REQUEST, message=str(error.errors(include_input=False, include_url=False)[0]["msg"]))
+def _received(broker: NatsBroker) -> Msg:
+    message: NatsMessage = broker.context.get_local("message")
+    raw: Msg = message.raw_message
+    return raw
 
 
-async def _refuse(message: NatsMessage, text: str) -> None:
-    if message.raw_message.reply:
-        await message.raw_message.respond(Refusal(code=RefusalCode.BAD_REQUEST, message=text).to_bytes())
+def _bad_request(text: str) -> Refusal:
+    return Refusal(code=RefusalCode.BAD_REQUEST, message=text)

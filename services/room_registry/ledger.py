@@ -52,7 +52,7 @@ class Ledger:
         Raises:
             FencedError: the partition's last message is another one: somebody else has written.
             UnknownOutcomeError: no answer; the messages may be in the stream, or may still come in.
-            RefusedError: the server will not store them (the stream is full).
+            RefusedError: the server will not store them (the stream is full), or one of them is too large.
         """
         writing = self._together if len(entries) >= BATCH_FROM else self._one_by_one
         return await self._guard(partition, writing(partition, expected, entries))
@@ -65,6 +65,8 @@ class Ledger:
             if error.err_code in _FENCED:
                 raise FencedError(f"partition {partition}: {error.description}") from error
             raise RefusedError(RefusalCode.OVERLOADED, f"the stream refuses to store more: {error.description}") from error
+        except nats.errors.MaxPayloadError as error:
+            raise RefusedError(RefusalCode.TOO_LARGE, "what this would cause does not fit into a message") from error
         except (nats.errors.Error, TimeoutError) as error:
             raise UnknownOutcomeError(f"partition {partition}: {error or type(error).__name__}") from error
 

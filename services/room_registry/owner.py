@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-import nats.errors
 import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
@@ -20,6 +19,7 @@ from services.room_registry.domain.partition import Entry, Partition
 from services.room_registry.intake import parse_command
 from services.room_registry.ledger import MAX_BATCH, Ledger
 from services.room_registry.replica import Replica
+from shared.bus.replies import respond
 from shared.contracts.commands import Command, RoomCommand
 from shared.contracts.errors import FencedError, RefusalCode, RefusedError, UnavailableError, UnknownOutcomeError
 from shared.contracts.replies import Refusal, Reply
@@ -88,7 +88,7 @@ class Owner:
             self._queue.put_nowait(message)
         except asyncio.QueueFull:
             self._log.warning("queue_full", limit=MAX_QUEUED)
-            await _respond(message, Refusal(code=RefusalCode.OVERLOADED, message="the partition's queue is full", retry=True))
+            await respond(message, Refusal(code=RefusalCode.OVERLOADED, message="the partition's queue is full", retry=True))
 
     def folded(self) -> None:
         """Look whether somebody else has taken the partition over."""
@@ -135,7 +135,7 @@ class Owner:
     async def give_back(self) -> None:
         """Answer what was not decided: its senders find the new owner with the same id."""
         while not self._queue.empty():
-            await _respond(self._queue.get_nowait(), _not_owner())
+            await respond(self._queue.get_nowait(), _not_owner())
             self._queue.task_done()
 
     async def _take_over(self) -> None:
@@ -165,7 +165,7 @@ class Owner:
         try:
             replies = await self._decide_and_commit(requests)
             for request, reply in zip(requests, replies, strict=True):
-                await _respond(request.message, reply)
+                await respond(request.message, reply)
                 self._log_line(request, reply)
         finally:
             for _ in messages:
@@ -185,8 +185,10 @@ class Owner:
             try:
                 await self._commit(entries)
             except RefusedError as error:
-                refusal = Refusal(code=error.code, message=error.message, retry=True)
-                return [request.reply or refusal for request in requests]
+                if len(requests) > 1:
+                    # One of them may be at fault; the others must not suffer for it.
+                    return [reply for request in requests for reply in await self._decide_and_commit([request])]
+                return [Refusal(code=error.code, message=error.message, retry=error.code is RefusalCode.OVERLOADED)]
             except (FencedError, UnknownOutcomeError) as error:
                 self._log.warning("commit_uncertain", messages=len(entries), reason=str(error))
                 if not await self._still_mine():
@@ -200,12 +202,19 @@ class Owner:
         now = self._clock()
         replies: list[Reply] = []
         entries: list[Entry] = []
+        decided: dict[str, tuple[Command, Reply]] = {}
         for request in requests:
-            if request.command is None:
+            command = request.command
+            if command is None:
                 assert request.reply is not None
                 replies.append(request.reply)
                 continue
-            decision = draft.decide(request.command, now)
+            if (known := decided.get(command.id)) is not None and known[0] == command:
+                # Sent again while it waited here.
+                replies.append(known[1])
+                continue
+            decision = draft.decide(command, now)
+            decided[command.id] = command, decision.reply
             replies.append(decision.reply)
             for entry in decision.entries:
                 draft.fold(draft.last_seq + 1, entry.key, entry.message)
@@ -251,13 +260,3 @@ class Owner:
 
 def _not_owner() -> Refusal:
     return Refusal(code=RefusalCode.NOT_OWNER, message="another registry owns the partition now", retry=True)
-
-
-async def _respond(message: Msg, reply: Reply) -> None:
-    """Answer, if an answer is wanted and the bus is there; if not, the sender asks again with the same id."""
-    if not message.reply:
-        return
-    try:
-        await message.respond(reply.to_bytes())
-    except (nats.errors.Error, TimeoutError) as error:
-        log.warning("reply_lost", subject=message.subject, reason=str(error) or type(error).__name__)

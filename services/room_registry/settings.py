@@ -18,8 +18,13 @@ class RegistrySettings(Settings):
     lease_seconds: float = Field(default=2.0, gt=0)
     """How long a registry that says nothing counts as there. The stream's fence decides who writes, whatever this says."""
     max_sessions_per_room: int = Field(default=20_000, ge=1)
-    max_sessions_per_user: int = Field(default=100, ge=1)
+    max_anchors_per_room: int = Field(default=1_000, ge=1, le=2_000)
+    max_sessions_per_user: int = Field(default=50, ge=1, le=50)
 
     def limits(self) -> Limits:
         """Return the bounds for one partition."""
-        return Limits(sessions_per_room=self.max_sessions_per_room, sessions_per_user=self.max_sessions_per_user)
+        return Limits(
+            sessions_per_room=self.max_sessions_per_room,
+            anchors_per_room=self.max_anchors_per_room,
+            sessions_per_user=self.max_sessions_per_user,
+        )

@@ -3,6 +3,7 @@
 import random
 import time
 from asyncio import sleep
+from collections.abc import Mapping
 from typing import overload
 
 import nats.errors
@@ -11,7 +12,8 @@ from nats.aio.client import Client
 from pydantic import TypeAdapter, ValidationError
 
 from shared.contracts.commands import Announce, Command, Dismiss, Join, Leave, Remove, RoomCommand
-from shared.contracts.errors import RefusedError, UnavailableError
+from shared.contracts.errors import RefusalCode, RefusedError, UnavailableError
+from shared.contracts.messages import Message
 from shared.contracts.replies import AnnounceReply, DismissReply, JoinReply, LeaveReply, Refusal, RemoveReply, Reply
 from shared.contracts.subjects import DOOR, command_subject, partition_of
 
@@ -19,6 +21,13 @@ log = structlog.get_logger()
 
 ATTEMPT_SECONDS = 2.0
 _BACKOFF_SECONDS = (0.02, 0.25)
+_ANSWERS: Mapping[type[Command], type[Message]] = {
+    Join: JoinReply,
+    Leave: LeaveReply,
+    Remove: RemoveReply,
+    Dismiss: DismissReply,
+    Announce: AnnounceReply,
+}
 _reply: TypeAdapter[Reply] = TypeAdapter(Reply)
 
 
@@ -55,8 +64,7 @@ class CommandClient:
     async def announce(self, partition: int, command: Announce) -> AnnounceReply:
         """Announce a gateway's boot to one partition; see :meth:`deliver`."""
         reply = await self.deliver(command_subject(partition, None, command.verb), command)
-        if not isinstance(reply, AnnounceReply):
-            raise UnavailableError(f"an announcement was answered with {reply.kind}")
+        assert isinstance(reply, AnnounceReply)
         return reply
 
     async def deliver(self, subject: str, command: Command) -> Reply:
@@ -68,6 +76,7 @@ class CommandClient:
         """
         payload = command.to_bytes()
         delay, most = _BACKOFF_SECONDS
+        problem = ""
         while True:
             try:
                 message = await self._connection.request(subject, payload, timeout=_attempt_seconds(command))
@@ -77,16 +86,21 @@ class CommandClient:
             except ValidationError as error:
                 raise UnavailableError("the registry's answer is not of this version") from error
             else:
-                if not isinstance(reply, Refusal):
+                if isinstance(reply, _ANSWERS[type(command)]):
                     return reply
+                if not isinstance(reply, Refusal):
+                    raise UnavailableError(f"a {command.verb} was answered with {reply.kind}")
+                problem = f"{reply.code}: {reply.message}"
+                if reply.code is RefusalCode.EXPIRED:
+                    break
                 if not reply.retry:
                     raise RefusedError(reply.code, reply.message)
-                problem = f"{reply.code}: {reply.message}"
             if command.expires_at is None or time.time() + delay >= command.expires_at / 1000:
-                raise UnavailableError(f"no answer from the registry in time ({problem})")
+                break
             log.debug("command_again", verb=command.verb, command=command.id, problem=problem)
             await sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
             delay = min(delay * 2, most)
+        raise UnavailableError(f"no answer from the registry in time ({problem})")
 
 
 def _attempt_seconds(command: Command) -> float:

@@ -26,6 +26,8 @@ class RefusalCode(StrEnum):
     """The same command id with another content."""
     ROOM_NOT_EXIST = "room_not_exist"
     ROOM_FULL = "room_full"
+    TOO_LARGE = "too_large"
+    """What it would cause does not fit into a message."""
     TOO_MANY_SESSIONS = "too_many_sessions"
     """Of one userId in one room."""
     SESSION_ENDED = "session_ended"

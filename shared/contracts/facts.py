@@ -15,7 +15,8 @@ from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import Reply
 
 MAX_SESSIONS_PER_FACT = 500
-MAX_FACTS_PER_MESSAGE = 8
+MAX_FACTS_PER_MESSAGE = 2
+"""With the longest ids this is half a megabyte of JSON: half of what a server takes by default."""
 
 
 class _InRoom(Message):

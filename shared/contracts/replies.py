@@ -108,5 +108,5 @@ class RoomsReply(Message):
     """One page of a partition's rooms."""
 
     rooms: tuple[RoomSummary, ...]
-    after: str | None
+    after: str | None = None
     """The cursor of the next page; none, this is the last."""

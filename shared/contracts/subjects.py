@@ -101,6 +101,9 @@ LEASES: Final = Channel(
 )
 CONTRACT: Final = (COMMANDS, DOOR_COMMANDS, STREAM_EVENTS, PUBLISHED_EVENTS, ROOMS, LEASES)
 
+REPLY_PREFIX: Final = "_INBOX"
+"""Where answers go. A service answers nowhere else: whoever asks could make it write where he must not."""
+
 REPUBLISH_SOURCE: Final = f"{PREFIX}.evt.>"
 REPUBLISH_DESTINATION: Final = f"{PREFIX}.pub.>"
 

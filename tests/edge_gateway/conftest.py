@@ -43,8 +43,16 @@ class PlayedRegistry:
         self.seq = {}
 
     async def start(self):
-        await self.connection.subscribe(COMMANDS.subscription(), cb=self._answer)
+        self._answering = self._answer
+
+        async def answer(message):
+            await self._answering(message)
+
+        await self.connection.subscribe(COMMANDS.subscription(), cb=answer)
         await self.connection.flush()
+
+    def answer_with(self, answer):
+        self._answering = answer
 
     async def next(self, verb):
         async with asyncio.timeout(5):

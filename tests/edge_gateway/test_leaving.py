@@ -7,8 +7,10 @@ from stagedoor_client import SignallingClient
 
 import services.edge_gateway.session as session_module
 from shared.contracts.commands import Verb
+from shared.contracts.errors import RefusalCode
 from shared.contracts.facts import Announced
 from shared.contracts.reasons import LeaveReason
+from shared.contracts.replies import Refusal
 from shared.service import ServiceFailedError
 from tests.edge_gateway.conftest import APP, gateway_running, usersig
 
@@ -135,6 +137,32 @@ async def test_a_gateway_that_ends_ends_its_sessions(gateway_settings, registry)
         assert await ann.closed() == 1012
         assert (await registry.next(Verb.LEAVE))["reason"] == "timed_out"
     assert gateway.media.closed
+
+
+async def test_a_leave_that_is_refused_is_sent_again(gateway, registry):
+    """Until it is done: a registry whose clock is wrong must not leave a ghost in the room."""
+    answer, refused = registry._answer, []
+
+    async def refuse_first(message):
+        if message.subject.endswith(".leave") and not refused:
+            refused.append(message)
+            await message.respond(Refusal(code=RefusalCode.WRONG_PARTITION, message="not now").to_bytes())
+        else:
+            await answer(message)
+
+    registry.answer_with(refuse_first)
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        await ann.leave()
+        assert (await bob.expect("peer_left"))["session"] == ann.session
+    assert refused
+
+
+async def test_a_gateway_that_cannot_read_the_stream_does_not_go_on(gateway_settings, registry, bus):
+    """It might be a removal."""
+    with pytest.raises(ServiceFailedError, match="cannot be read"):
+        async with gateway_running(gateway_settings) as gateway:
+            await bus.jetstream().publish("stagedoor.v1.evt.0.1400000001.n1.join", b'{"from": "the future"}')
+            await gateway.service._stop.wait()
 
 
 async def test_a_leave_while_joining_wins(gateway, registry):

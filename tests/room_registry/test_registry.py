@@ -113,6 +113,37 @@ async def test_subjects_that_nobody_builds_are_refused_at_the_door(registry, bus
     assert json.loads(reply.data)["code"] == "bad_request"
 
 
+@pytest.mark.parametrize("reply", ["stagedoor.v1.evt.0._._.epoch", "stagedoor.v1.cmd.0._._.announce", "$JS.API.STREAM.PURGE.X"])
+async def test_the_registry_writes_where_a_sender_may_answer_only(registry, caller, bus, reply):
+    """Who names another subject than an inbox gets no answer: the registry's rights are not his."""
+    heard = await bus.subscribe(reply)
+    before = await EventStream(bus).last_seq()
+    partition = partition_of(RoomKey(APP, 1), PARTITIONS)
+    for subject in (
+        command_subject(DOOR, RoomKey(APP, 1), Verb.REMOVE),
+        command_subject(partition, RoomKey(APP, 1), Verb.REMOVE),
+        f"stagedoor.v1.cmd.{DOOR}._._.epoch",
+        ROOMS.pattern.format(partition=0),
+    ):
+        await bus.publish(subject, b"{}", reply=reply)
+    # The registry has taken all of it when it has answered what came later.
+    await bus.request(command_subject(DOOR, RoomKey(APP, 1), Verb.REMOVE), b"{}", timeout=2)
+    await bus.request(ROOMS.pattern.format(partition=0), b"{}", timeout=2)
+    assert heard.pending_msgs == 0
+    assert await EventStream(bus).last_seq() == before
+    await caller.announce()
+
+
+async def test_a_command_that_is_sent_again_while_it_waits_is_decided_once(registry, caller, bus):
+    """A sender that lost patience does not double the work."""
+    await caller.announce()
+    command = Join(**caller.common(1), session="a" * 32, user="ann", role=Role.ANCHOR, gateway=EDGE)
+    before = await EventStream(bus).last_seq()
+    replies = await asyncio.gather(*(caller.client.send(command) for _ in range(50)))
+    assert {reply.seq for reply in replies} == {1}
+    assert await EventStream(bus).last_seq() - before < 25
+
+
 async def test_a_malformed_question_is_refused(registry, bus):
     """The query for rooms answers with an error, not with silence."""
     reply = await bus.request(ROOMS.pattern.format(partition=0), b'{"limit": 100000}', timeout=2)

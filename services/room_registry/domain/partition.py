@@ -53,8 +53,10 @@ class Limits:
     """Bounds of one partition's state, and how long it remembers."""
 
     sessions_per_room: int = 20_000
-    sessions_per_user: int = 100
-    """Sessions of one userId in one room."""
+    anchors_per_room: int = 1_000
+    """Every newcomer is told of all of them, in one message."""
+    sessions_per_user: int = 50
+    """Sessions of one userId in one room; ten userIds' fit into the answer of one removal."""
     sessions: int = 200_000
     """Live and remembered together, so that every ending finds room in the memory."""
     answers: int = 100_000
@@ -114,7 +116,7 @@ class Partition:
 
     def decide(self, command: Command, now: int) -> Decision:
         """Decide a command at Unix time ``now`` in milliseconds. Changes nothing."""
-        if command.expires_at is not None and now >= command.expires_at:
+        if command.expires_at is not None and now >= command.expires_at and not self._was_decided(command):
             return Decision(Refusal(code=RefusalCode.EXPIRED, message="the command's time is over"))
         match command:
             case Join():
@@ -130,6 +132,17 @@ class Partition:
             case _:
                 return Decision(Refusal(code=RefusalCode.BAD_REQUEST, message=f"nobody may ask for {command.verb}"))
 
+    def _was_decided(self, command: Command) -> bool:
+        """Say whether a command has left its effect: then its sender is told so, however late it asks."""
+        match command:
+            case Join():
+                room = self.rooms.get(command.key)
+                return (room is not None and command.session in room.sessions) or self._ended.get(command.session) is not None
+            case Remove() | Dismiss():
+                return self._answers.get((command.app, command.id)) is not None
+            case _:
+                return False
+
     def begin_epoch(self, owner: str, command: str, now: int) -> Entry:
         """Make the message with which ``owner`` takes the partition over."""
         message = Committed(command=command, correlation=command, at=self._time(now), facts=(EpochBegan(owner=owner),))
@@ -143,7 +156,7 @@ class Partition:
         facts = room.join(command)
         for fact in facts:
             room = evolve(room, fact)
-        roster = tuple(Peer(session=s.id, user=s.user) for s in room.anchors() if s.id != command.session)
+        roster = tuple(Peer(session=s.id, user=s.user) for s in room.anchors.values() if s.id != command.session)
         reply = JoinReply(incarnation=room.incarnation, seq=room.seq, roster=roster)
         return Decision(reply, self._entries(command, now, facts))
 
@@ -154,21 +167,30 @@ class Partition:
             return Refusal(code=RefusalCode.SESSION_ENDED, message=f"the session has ended: {reason}", reason=reason)
         if self._boots.get(gateway_name(command.gateway)) != command.gateway:
             return Refusal(code=RefusalCode.UNKNOWN_GATEWAY, message="the gateway's boot was not announced, or a newer one was")
-        if len(room.sessions) >= self._limits.sessions_per_room:
-            return Refusal(code=RefusalCode.ROOM_FULL, message=f"the room holds {self._limits.sessions_per_room} sessions already")
-        if len(room.of_user(command.user)) >= self._limits.sessions_per_user:
-            return Refusal(
-                code=RefusalCode.TOO_MANY_SESSIONS, message=f"this userId is here {self._limits.sessions_per_user} times already"
-            )
-        if self._live + len(self._ended) >= self._limits.sessions:
-            return Refusal(code=RefusalCode.OVERLOADED, message="the partition is full", retry=True)
-        return None
+        limits = self._limits
+        # Who replaces an own session takes no room.
+        coming = 0 if command.role is Role.ANCHOR and room.anchor_of(command.user) else 1
+        if len(room.sessions) + coming > limits.sessions_per_room:
+            return Refusal(code=RefusalCode.ROOM_FULL, message=f"the room holds {limits.sessions_per_room} sessions already")
+        if command.role is Role.ANCHOR and len(room.anchors) + coming > limits.anchors_per_room:
+            return Refusal(code=RefusalCode.ROOM_FULL, message=f"the room has {limits.anchors_per_room} anchors already")
+        if len(room.of_user(command.user)) + coming > limits.sessions_per_user:
+            message = f"this userId is here {limits.sessions_per_user} times already"
+            return Refusal(code=RefusalCode.TOO_MANY_SESSIONS, message=message)
+        return self._full()
+
+    def _full(self) -> Refusal | None:
+        if self._live + len(self._ended) < self._limits.sessions:
+            return None
+        return Refusal(code=RefusalCode.OVERLOADED, message="the partition is full", retry=True)
 
     def _leave(self, command: Leave, now: int) -> Decision:
         room = self.rooms.get(command.key)
         facts: tuple[Fact, ...] = room.leave(command.session, command.reason) if room else ()
         if not facts and self._ended.get(command.session) is None:
             # Its join may still be on the way, and must not bring it to life.
+            if (refusal := self._full()) is not None:
+                return Decision(refusal, self._entries(command, now, ()))
             facts = (SessionBarred(session=command.session, reason=command.reason),)
         return Decision(LeaveReply(), self._entries(command, now, facts))
 
@@ -307,7 +329,7 @@ class Partition:
 
 
 def _summary(room: Room) -> RoomSummary:
-    anchors = sorted(session.user for session in room.sessions.values() if session.role is Role.ANCHOR)
+    anchors = sorted(session.user for session in room.anchors.values())
     return RoomSummary(
         app=room.key.app,
         room=room.key.room,

@@ -6,7 +6,6 @@ is the only way from one room to the next. Every ending names sessions, so one t
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 
 from shared.contracts.commands import Join, Role
 from shared.contracts.facts import MAX_SESSIONS_PER_FACT, Dissolved, Joined, Left, RoomFact, SessionEnd
@@ -31,28 +30,32 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A room between two facts."""
+    """A room between two facts. Its mappings are never changed, only replaced."""
 
     key: RoomKey
     incarnation: str
     seq: int = 0
     """Of the last fact."""
-    sessions: Mapping[str, Session] = field(default_factory=lambda: MappingProxyType({}))
+    sessions: Mapping[str, Session] = field(default_factory=dict)
+    anchors: Mapping[str, Session] = field(default_factory=dict)
+    """The sessions that others see, by session id; at most one of a userId."""
+    users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The session ids of each userId."""
 
     def of_user(self, user: str) -> tuple[Session, ...]:
         """Return the sessions of a userId: at most one anchor, any number of audience."""
-        return tuple(session for session in self.sessions.values() if session.user == user)
+        return tuple(self.sessions[session] for session in self.users.get(user, ()))
 
-    def anchors(self) -> tuple[Session, ...]:
-        """Return the sessions that others see."""
-        return tuple(session for session in self.sessions.values() if session.role is Role.ANCHOR)
+    def anchor_of(self, user: str) -> Session | None:
+        """Return the anchor session of a userId."""
+        return next((session for session in self.of_user(user) if session.role is Role.ANCHOR), None)
 
     def join(self, command: Join) -> tuple[RoomFact, ...]:
         """Let a session in; an anchor of the same userId leaves before it. Joining twice changes nothing."""
         if command.session in self.sessions:
             return ()
-        replaced = [s for s in self.of_user(command.user) if s.role is Role.ANCHOR] if command.role is Role.ANCHOR else []
-        left = self._left(LeaveReason.REPLACED, replaced)
+        older = self.anchor_of(command.user) if command.role is Role.ANCHOR else None
+        left = self._left(LeaveReason.REPLACED, [] if older is None else [older])
         joined = Joined(
             incarnation=self.incarnation,
             seq=self.seq + len(left) + 1,
@@ -69,8 +72,7 @@ class Room:
 
     def remove(self, users: Iterable[str]) -> tuple[RoomFact, ...]:
         """End all sessions of some users."""
-        wanted = set(users)
-        return self._left(LeaveReason.REMOVED, [s for s in self.sessions.values() if s.user in wanted])
+        return self._left(LeaveReason.REMOVED, [session for user in dict.fromkeys(users) for session in self.of_user(user)])
 
     def dismiss(self) -> tuple[RoomFact, ...]:
         """End this life of the room."""
@@ -96,13 +98,32 @@ def evolve(room: Room, fact: RoomFact) -> Room:
     """
     if fact.incarnation != room.incarnation or fact.seq != room.seq + 1:
         raise ValueError(f"{room.incarnation}#{room.seq} cannot be followed by {fact.incarnation}#{fact.seq}")
-    sessions = dict(room.sessions)
     match fact:
         case Joined():
-            sessions[fact.session] = Session(fact.session, fact.user, fact.role, fact.gateway, fact.attachment)
+            return _with(room, fact.seq, Session(fact.session, fact.user, fact.role, fact.gateway, fact.attachment))
         case Left():
-            for end in fact.sessions:
-                del sessions[end.session]
+            return _without(room, fact)
         case Dissolved():
-            sessions.clear()
-    return replace(room, seq=fact.seq, sessions=MappingProxyType(sessions))
+            return Room(room.key, room.incarnation, fact.seq)
+
+
+def _with(room: Room, seq: int, session: Session) -> Room:
+    added = {session.id: session}
+    return replace(
+        room,
+        seq=seq,
+        sessions={**room.sessions, **added},
+        anchors={**room.anchors, **added} if session.role is Role.ANCHOR else room.anchors,
+        users={**room.users, session.user: (*room.users.get(session.user, ()), session.id)},
+    )
+
+
+def _without(room: Room, fact: Left) -> Room:
+    sessions, anchors, users = dict(room.sessions), dict(room.anchors), dict(room.users)
+    for end in fact.sessions:
+        del sessions[end.session]
+        anchors.pop(end.session, None)
+        others = tuple(session for session in users.pop(end.user) if session != end.session)
+        if others:
+            users[end.user] = others
+    return replace(room, seq=fact.seq, sessions=sessions, anchors=anchors, users=users)

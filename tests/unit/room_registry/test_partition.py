@@ -246,6 +246,71 @@ def test_an_expired_command_is_not_decided():
     assert world.members() == {1}
 
 
+def test_a_command_that_was_carried_out_is_never_answered_as_expired():
+    """However late it is repeated: its sender must not believe that nothing happened."""
+    world = World()
+    join = Join(id="j", app=APP, room=1, session=session(1), user="ann", role=Role.ANCHOR, gateway=EDGE, expires_at=world.now + 5)
+    remove = Remove(id="r", app=APP, room=1, users=("ann",), expires_at=world.now + 5)
+    assert isinstance(world.do(join), JoinReply)
+    world.now += 5
+    assert isinstance(world.do(join), JoinReply)
+    world.now -= 1
+    removed = world.do(remove)
+    world.now += 60_000
+    assert world.do(remove) == removed
+    assert world.do(join).code is RefusalCode.SESSION_ENDED
+
+
+def test_who_replaces_an_own_session_finds_room_in_a_full_room():
+    """Nobody is added."""
+    world = World(sessions_per_room=2, anchors_per_room=2, sessions_per_user=1)
+    world.join(1)
+    world.join(2, "bob")
+    assert isinstance(world.join(3), JoinReply)
+    assert world.members() == {2, 3}
+
+
+def test_a_room_has_a_bound_on_its_anchors():
+    """Every newcomer is told of all of them, in one message; audience does not count."""
+    world = World(anchors_per_room=2)
+    world.join(1)
+    world.join(2, "bob")
+    assert world.join(3, "eve").code is RefusalCode.ROOM_FULL
+    assert isinstance(world.join(4, "eve", role=Role.AUDIENCE), JoinReply)
+
+
+def test_what_a_leave_bars_is_bounded_too():
+    """A flood of leaves for sessions that never were does not fill the memory without end."""
+    world = World(sessions=2)
+    world.leave(1)
+    world.leave(2)
+    refused = world.leave(3)
+    assert (refused.code, refused.retry) == (RefusalCode.OVERLOADED, True)
+
+
+def test_no_message_and_no_answer_is_larger_than_a_server_takes():
+    """With the longest ids, quoted twice over in JSON, and the most of everything."""
+    world = World(sessions_per_user=50)
+    gateway = "g" * 63 + "_" + "0" * 16
+    world.do(Announce(id=world.id(), gateway=gateway))
+    users = [f"{number:02}" + '"' * 126 for number in range(12)]
+    number = 0
+    for user in users:
+        for _ in range(50):
+            number += 1
+            world.join(number, user, role=Role.AUDIENCE, gateway=gateway, room="x")
+    for _ in range(700):
+        number += 1
+        world.join(number, f"{number:05}" + '"' * 123, gateway=gateway, room="x")
+    reply = world.join(number + 1, "last", room="x")
+    assert len(reply.to_bytes()) < 1_000_000
+    before = len(world.stream)
+    removed = world.remove(*users[:10], room="x")
+    world.do(Announce(id=world.id(), gateway=gateway[:-1] + "1"))
+    assert len(removed.removed) == 500
+    assert max(len(entry.message.to_bytes()) for entry in world.stream[before:]) < 1_000_000
+
+
 def test_bounds_of_a_room_and_of_one_user():
     """A full room and a userId that is everywhere are refused, and an ending makes room again."""
     world = World(sessions_per_room=2, sessions_per_user=1)
@@ -278,7 +343,7 @@ def test_a_removal_of_very_many_sessions_is_spread_over_facts_and_messages():
     before = len(world.stream)
     reply = world.remove("ann")
     assert len(reply.removed) == 4_101
-    assert len(world.stream) - before == 2
+    assert len(world.stream) - before == 5
     assert [fact.seq for fact in world.facts] == list(range(4_102, 4_111))
     assert world.members() == set()
 

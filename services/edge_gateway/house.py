@@ -1,0 +1,49 @@
+"""What all sessions of a gateway share."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.edge_gateway.media.interface import MediaEngine
+from services.edge_gateway.membership import Membership, Registry
+from services.edge_gateway.room import LocalRooms
+from shared.contracts.commands import Role
+from shared.contracts.ids import RoomKey
+
+
+@dataclass(frozen=True)
+class House:
+    """One boot of a gateway, as its sessions see it."""
+
+    gateway: str
+    """This boot's gateway id."""
+    registry: Registry
+    media: MediaEngine
+    rooms: LocalRooms
+    reconnect_grace: float
+    new_id: Callable[[], str]
+    expires_at: Callable[[float], int]
+    """Seconds from now to Unix time in milliseconds."""
+    background: set[asyncio.Task[None]] = field(default_factory=set)
+    """Work that outlives the session it is for; the gateway waits for it when it ends."""
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done that nobody waits for."""
+        task = asyncio.create_task(work)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
+
+    def membership(self, key: RoomKey, session: str, user: str, role: Role, correlation: str) -> Membership:
+        """Make a session's place in the registry."""
+        return Membership(
+            registry=self.registry,
+            gateway=self.gateway,
+            key=key,
+            session=session,
+            user=user,
+            role=role,
+            correlation=correlation,
+            new_id=self.new_id,
+            expires_at=self.expires_at,
+        )
