@@ -25,7 +25,15 @@ function openSocket(address: string, events: SocketEvents): Socket {
   socket.onmessage = (event: MessageEvent<unknown>) => {
     if (typeof event.data === 'string') events.received(event.data);
   };
+  // A page that the browser keeps, to go back to it, would stay in the room: its socket goes on answering pings.
+  const leaveKept = (event: PageTransitionEvent) => {
+    if (event.persisted) socket.close(1000);
+  };
+  addEventListener('pagehide', leaveKept);
   // onerror says nothing that the onclose after it does not.
-  socket.onclose = (event) => events.closed(event.code, event.reason);
+  socket.onclose = (event) => {
+    removeEventListener('pagehide', leaveKept);
+    events.closed(event.code, event.reason);
+  };
   return socket;
 }

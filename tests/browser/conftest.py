@@ -1,0 +1,134 @@
+"""Real browsers at a Stagedoor of their own. To be run by `in_namespace.py`, which makes a network that they connect media in."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.browser.chromium import FAKE_DEVICES, chromium
+from tests.browser.stagedoor import Stagedoor
+from tests.browser.visitors import Application, Person
+
+HERE = Path(__file__).parent
+WATCH = (HERE / "watch.js").read_text()
+
+
+def pytest_collection_modifyitems(items):
+    """Browser and Stagedoor live as long as the session, and everything about them in its loop."""
+    for item in items:
+        if HERE in item.path.parents and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stagedoor(tmp_path_factory):
+    """Everything, started by `stagedoor up`. In the end no service may have complained in its log."""
+    it = Stagedoor(tmp_path_factory.mktemp("stagedoor"))
+    await it.start()
+    try:
+        yield it
+    finally:
+        await it.stop()
+    complaints = [
+        line
+        for log in it.directory.glob("*.log")
+        for line in log.read_text().splitlines()
+        if not line.startswith("{") or json.loads(line)["level"] in {"error", "critical"}
+    ]
+    assert complaints == []
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def profile(tmp_path_factory):
+    """The directory of the browser's profile."""
+    return tmp_path_factory.mktemp("chromium")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(profile):
+    """Chromium, with a camera and a microphone."""
+    async with chromium(profile, FAKE_DEVICES) as running:
+        yield running
+
+
+class Visits:
+    """The pages of one test. What their consoles say has to be expected."""
+
+    def __init__(self, stagedoor, browser):
+        self.stagedoor = stagedoor
+        self.browser = browser
+        self.complaints = []
+        self._expected = []
+        self._contexts = []
+
+    def expects(self, *complaints):
+        """Expect these errors and warnings in the consoles, and no others."""
+        self._expected.extend(complaints)
+
+    async def page(self, url=None, *, browser=None, permissions=("camera", "microphone"), **options):
+        """Open the demo page in a browsing context of its own, whose user gives it permission for these devices."""
+        context = await (browser or self.browser).new_context(**options)
+        self._contexts.append(context)
+        url = url or self.stagedoor.url
+        await context.grant_permissions(permissions, origin=url)
+        await context.add_init_script(WATCH)
+        page = await context.new_page()
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        await page.goto(url)
+        return page
+
+    async def person(self, url=None, **options):
+        """Open the demo page for a person."""
+        return Person(await self.page(url, **options))
+
+    async def forbid(self, page, *devices):
+        """Deny the page camera or microphone, as a user does in the browser's settings."""
+        session = await page.context.new_cdp_session(page)
+        context = (await session.send("Target.getTargetInfo"))["targetInfo"]["browserContextId"]
+        for name in devices:
+            setting = {"permission": {"name": name}, "setting": "denied", "origin": page.url, "browserContextId": context}
+            await session.send("Browser.setPermission", setting)
+
+    async def application(self, user, room, *, mode="rtc", role="anchor", publishes=False, **config):
+        """Open a page, join with the SDK, and publish if asked to."""
+        it = Application(self.stagedoor, await self.page(), user, room, mode=mode, role=role)
+        await it.prepare(**config)
+        assert await it.join() == {"resolved": True}
+        if publishes:
+            await it.publish()
+        return it
+
+    async def end(self):
+        """Close all pages."""
+        for context in self._contexts:
+            for page in context.pages:
+                # pytest shows it where the test has failed.
+                print(page.url, await page.evaluate("() => [window.watch?.heard, document.getElementById('log')?.innerText]"))  # noqa: T201
+            await context.close()
+        assert sorted(self.complaints) == sorted(self._expected)
+
+    def _on_console(self, message):
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visits(stagedoor, browser):
+    """Open pages; they are closed when the test has ended."""
+    async with contextlib.AsyncExitStack() as stack:
+        it = Visits(stagedoor, browser)
+        stack.push_async_callback(it.end)
+        yield it
+
+
+@pytest.fixture
+def room(request):
+    """A room that no other test is in."""
+    numbers = request.config.stash.setdefault(_ROOMS, iter(range(1000, 10_000)))
+    return next(numbers)
+
+
+_ROOMS = pytest.StashKey()

@@ -1,0 +1,175 @@
+"""Those who visit: people at the demo page, who use its controls, and applications that use the SDK."""
+
+from tests.browser.waiting import until
+
+REPLACED = "client was banned because of duplicated userId joining the room."
+REMOVED = "client was banned because of you got banned by account admin"
+DISMISSED = "client was banned because of the room has been disbanded by the admin."
+
+IN = ("connection-state-changed", "CONNECTING", "CONNECTED")
+OUT = ("connection-state-changed", "CONNECTED", "DISCONNECTED")
+CLIENT_BANNED = 0x4040
+
+_MORE = 10
+"""So many frames and packets more are no accident."""
+
+
+class Person:
+    """A person at the demo page, in any browser that has Playwright's words."""
+
+    def __init__(self, page):
+        self.page = page
+
+    async def join(self, room, *, user=None, by_string=False, audience=False):
+        """Fill in the form, join, and wait until sending or receiving begins. Return the userId."""
+        if user is not None:
+            await self.page.fill("#user", user)
+        await self.page.fill("#room", str(room))
+        if by_string:
+            await self.page.click("#kind-string")
+        if audience:
+            await self.page.select_option("#mode", "live")
+            await self.page.select_option("#role", "audience")
+        user = await self.page.evaluate("() => document.getElementById('user').value")
+        earlier = len(await self.heard())
+        await self.page.click("#join")
+        await self.hears(("joined", str(room)) if audience else ("published", user), after=earlier)
+        return user
+
+    async def heard(self):
+        """Read the panel of what the page heard."""
+        lines = "[...document.querySelectorAll('[data-log] li')].map((line) => [line.dataset.event, line.dataset.detail])"
+        return [tuple(line) for line in await self.page.evaluate(f"() => {lines}")]
+
+    async def hears(self, event, *, after=0):
+        """Wait until the page hears an event, `after` so many others; return all that it has heard."""
+
+        async def has_heard():
+            heard = await self.heard()
+            return heard if event in heard[after:] else None
+
+        return await until(has_heard)
+
+    async def sees(self, user):
+        """Wait until more and more of the user's pictures are decoded and more and more of the sound arrives."""
+        tile = f'.tile[data-user="{user}"]'
+        await _comes_in(lambda: self.page.evaluate("(tile) => watch.playing(tile)", tile))
+
+    async def banner(self):
+        """Wait for the banner and read it."""
+        return await self._words("#banner-text")
+
+    async def notice(self):
+        """Wait for the notice and read it."""
+        return await self._words("#notice")
+
+    async def captured(self):
+        """Say what became of the tracks of camera and microphone: {kind: readyState}."""
+        return {track["kind"]: track["readyState"] for track in await self.page.evaluate("() => watch.captured()")}
+
+    async def _words(self, selector):
+        async def shown():
+            words = "(selector) => { const found = document.querySelector(selector); return found.checkVisibility() && found.textContent; }"
+            return await self.page.evaluate(words, selector)
+
+        return await until(shown)
+
+
+class Application:
+    """An application that uses the SDK, in a page that does nothing else."""
+
+    def __init__(self, stagedoor, page, user, room, *, mode="rtc", role="anchor"):
+        self.page = page
+        self.user = user
+        self._stagedoor = stagedoor
+        self._mode = mode
+        self._options = {"roomId": room, "role": role}
+
+    async def prepare(self, **config):
+        """Create the client; the arguments go over what it would have by itself."""
+        own = {
+            "mode": self._mode,
+            "sdkAppId": self._stagedoor.app,
+            "userId": self.user,
+            "userSig": self._stagedoor.sign(self.user),
+            "useStringRoomId": isinstance(self._options["roomId"], str),
+        }
+        await self.page.evaluate("(config) => watch.createClient(config)", own | config)
+
+    async def join(self, **options):
+        """Join the room, or say why not: {resolved} or {name, code, extra, message}."""
+        return await self.page.evaluate("(options) => watch.outcome(watch.client.join(options))", self._options | options)
+
+    async def subscribe(self, user, **options):
+        """Subscribe to a user's stream."""
+        call = "([user, options]) => watch.outcome(watch.client.subscribe(watch.streamOf(user), options))"
+        return await self.page.evaluate(call, [user, options])
+
+    async def unsubscribe(self, user):
+        """Unsubscribe from a user's stream."""
+        return await self.page.evaluate("(user) => watch.outcome(watch.client.unsubscribe(watch.streamOf(user)))", user)
+
+    async def publish(self):
+        """Publish camera and microphone."""
+        await self.page.evaluate("(user) => watch.publish(user)", self.user)
+
+    async def leave(self):
+        """Leave the room."""
+        return await self.page.evaluate("() => watch.outcome(watch.client.leave())")
+
+    async def heard(self, *only):
+        """Say what the application heard, in order; `only` of these events."""
+        heard = [tuple(each) for each in await self.page.evaluate("() => watch.heard")]
+        return [each for each in heard if not only or each[0] in only]
+
+    async def hears(self, *event, times=1):
+        """Wait until the application has heard an event that begins so, so many times; return all that it has heard."""
+
+        async def has_heard():
+            heard = await self.heard()
+            return heard if sum(each[: len(event)] == event for each in heard) >= times else None
+
+        return await until(has_heard)
+
+    async def sees(self, user):
+        """Wait until more and more of the user's pictures are decoded and more and more of the sound arrives."""
+        await _comes_in(lambda: self.page.evaluate("(user) => watch.receiving(user)", user))
+
+    async def sent(self):
+        """Count the packets of media that this page has sent, whether anybody takes them or not."""
+        return await self.page.evaluate("() => watch.sentPackets()")
+
+    async def received(self):
+        """Count the packets of media that this page has received."""
+        return await self.page.evaluate("() => watch.receivedPackets()")
+
+    async def arrived(self):
+        """Count all packets that arrived at this page's connections: media that it does not expect, too, and checks of the connection."""
+        return await self.page.evaluate("() => watch.arrivedPackets()")
+
+    async def sends(self, packets):
+        """Wait until this page has sent so many packets more."""
+        first = await self.sent()
+
+        async def has_sent():
+            return await self.sent() >= first + packets
+
+        await until(has_sent)
+
+
+async def _comes_in(look):
+    first = await until(lambda: _both(look))
+
+    async def more():
+        now = await _both(look)
+        return now is not None and all(each >= before + _MORE for each, before in zip(now, first, strict=True))
+
+    await until(more)
+
+
+async def _both(look):
+    stats = await look()
+    if not stats["audio"] or not stats["video"]:
+        return None
+    counts = stats["audio"]["packets"], stats["video"]["frames"]
+    return counts if all(counts) else None
