@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute, Route
 
 from shared import logging
 from shared.contracts.errors import ConfigurationError, StagedoorError
+from shared.http_server import HttpProtocol, HttpSettings, WebSocketProtocol
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -54,6 +55,7 @@ class Service:
         broker: not yet connected.
         routes: what is served beside the health endpoints.
         trusted_proxies: addresses whose X-Forwarded-For is believed, separated by commas.
+        http: the bounds of the HTTP server; those of the environment where they are not given.
         start: called with the broker connected; its failure ends the service.
         stop: called before the broker disconnects, whether or not ``start`` has ended.
         missing: what stands against being ready, in words; nothing is ready.
@@ -70,9 +72,11 @@ class Service:
         missing: Callable[[], Sequence[str]],
         routes: Sequence[BaseRoute] = (),
         trusted_proxies: str = "",
+        http: HttpSettings | None = None,
     ) -> None:
         self.name = name
         self._settings = settings
+        self._http = http or HttpSettings.load()
         self._missing = missing
         self._trusted_proxies = trusted_proxies
         self._broker = broker
@@ -126,12 +130,15 @@ class Service:
                 server_header=False,
                 proxy_headers=bool(self._trusted_proxies),
                 forwarded_allow_ips=self._trusted_proxies,
-                ws="websockets-sansio",
+                http=HttpProtocol,
+                ws=WebSocketProtocol,
+                limit_concurrency=self._http.max_connections,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,
                 ws_per_message_deflate=False,
-                timeout_graceful_shutdown=max(1, int(self._settings.stop_seconds)),
+                # The other half is for what ``stop`` does. uvicorn hands the number to asyncio.wait_for, which takes any.
+                timeout_graceful_shutdown=self._settings.stop_seconds / 2,  # type: ignore[arg-type]
             )
         )
 

@@ -4,7 +4,6 @@ The order of the checks is the order of trust: how much is read is bounded first
 parameters before the signature is right; and only then does a request count against its credential's rate.
 """
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 from uuid import UUID
@@ -21,6 +20,7 @@ from services.admin_api.use_cases import Administration, Order
 from shared.auth import tc3
 from shared.auth.apps import Apps
 from shared.contracts.errors import StagedoorError
+from shared.http_body import BodyTooLargeError, read_body
 from shared.rates import RateLimits
 
 log = structlog.get_logger()
@@ -114,24 +114,12 @@ class Endpoint:
         if request.method not in ("GET", "POST"):
             raise ApiError(Code.UNSUPPORTED_PROTOCOL, "Requests are GET or POST.")
         try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                body = await self._read_body(request)
+            body = await read_body(request, self._body_bytes, _BODY_SECONDS, discard=_DISCARDED_BYTES)
         except TimeoutError as error:
             raise ApiError(Code.INVALID_REQUEST, f"The body was not complete in {_BODY_SECONDS:.0f} seconds.") from error
+        except BodyTooLargeError as error:
+            raise ApiError(Code.REQUEST_SIZE_LIMIT_EXCEEDED, f"The body has more than {self._body_bytes} bytes.") from error
         return tc3.HttpRequest(request.method, request.scope["query_string"], request.headers.raw, body)
-
-    async def _read_body(self, request: StarletteRequest) -> bytes:
-        body = bytearray()
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= self._body_bytes:
-                body += chunk
-            elif size > _DISCARDED_BYTES:
-                break
-        if size > self._body_bytes:
-            raise ApiError(Code.REQUEST_SIZE_LIMIT_EXCEEDED, f"The body has more than {self._body_bytes} bytes.")
-        return bytes(body)
 
 
 def _failed(error: ApiError, line: dict[str, object]) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Who may come in: the UserSig is checked, and those who fail often have to wait. Time is an argument."""
+"""Who may come in: the UserSig is checked, and those who fail or come too often have to wait. Time is an argument."""
 
 from services.edge_gateway.protocol import ErrorCode, JoinRequest, RequestRefusedError
 from shared.auth.apps import Apps
@@ -6,10 +6,13 @@ from shared.auth.usersig import UserSigError, verify
 from shared.rates import RateLimits
 
 TOO_MANY_FAILURES = 70050
+JOINS_PER_SECOND = 20
+JOIN_BURST = 200
+"""Of one address: a whole school may be behind it."""
 
 
 class Admission:
-    """Checks joins, with a limit on failures per address.
+    """Checks joins, with limits per address: on those that fail, and on those that do not.
 
     Args:
         apps: whose UserSigs count.
@@ -19,21 +22,31 @@ class Admission:
     def __init__(self, apps: Apps, failures_per_minute: int) -> None:
         self._apps = apps
         self._failures = RateLimits(failures_per_minute / 60, burst=failures_per_minute)
+        self._joins = RateLimits(JOINS_PER_SECOND, JOIN_BURST)
 
-    def check(self, request: JoinRequest, address: str, now: float, *, ready: bool) -> None:
-        """Let a join through; ``now`` is Unix time in seconds, ``ready`` whether the gateway takes sessions.
+    def check(self, request: JoinRequest, address: str, *, unix_time: float, monotonic: float, ready: bool) -> None:
+        """Let a join through.
+
+        Args:
+            request: the join.
+            address: where it comes from.
+            unix_time: in seconds; UserSigs expire by it.
+            monotonic: of a clock in seconds that never goes back, for the limits.
+            ready: whether the gateway takes sessions.
 
         Raises:
             RequestRefusedError: ``unauthorized``, with the vendor's number for the cause; ``unavailable``.
         """
-        if not self._failures.left(address, now):
+        if not self._failures.left(address, monotonic):
             raise RequestRefusedError(
                 ErrorCode.UNAUTHORIZED, "too many failed joins from this address, retry in a minute", extra=TOO_MANY_FAILURES, retry=True
             )
         try:
-            verify(request.sig, request.user, request.app, self._apps, now)
+            verify(request.sig, request.user, request.app, self._apps, unix_time)
         except UserSigError as error:
-            self._failures.take(address, now)
+            self._failures.take(address, monotonic)
             raise RequestRefusedError(ErrorCode.UNAUTHORIZED, error.message, extra=error.code) from error
         if not ready:
             raise RequestRefusedError(ErrorCode.UNAVAILABLE, "the gateway is not ready", retry=True)
+        if not self._joins.take(address, monotonic):
+            raise RequestRefusedError(ErrorCode.UNAVAILABLE, "too many joins from this address, retry in a second", retry=True)

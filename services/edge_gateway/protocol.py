@@ -20,6 +20,9 @@ class CloseCode:
     ENDED = 1000
     TAB_CLOSED = 1001
     """From browsers only."""
+    LOST = 1006
+    """Never on the wire: there was no close frame (RFC 6455, section 7.4.1)."""
+    NO_PONG = 1011
     GOING_AWAY = 1012
     PROTOCOL = 4400
     JOIN_REFUSED = 4403

@@ -188,7 +188,7 @@ class Session:
                 await self._end(LeaveReason.DISMISSED, heard.correlation)
 
     async def _request(self, request: protocol.Request) -> None:
-        if isinstance(request, protocol.LeaveRequest):
+        if isinstance(request, protocol.LeaveRequest) and self._leave_request is None:
             self._leave_request = request.id
             await self._ask_to_leave()
             return

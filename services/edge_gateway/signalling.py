@@ -5,13 +5,23 @@ import time
 from collections.abc import Callable
 
 import structlog
+from starlette.types import Message
 from starlette.websockets import WebSocket
 
 from services.edge_gateway import protocol
 from services.edge_gateway.admission import Admission
 from services.edge_gateway.house import House
 from services.edge_gateway.items import SocketGone
-from services.edge_gateway.protocol import CloseCode, InvalidRequestError, JoinRequest, ProtocolError, RequestRefusedError
+from services.edge_gateway.protocol import (
+    Answer,
+    CloseCode,
+    InvalidRequestError,
+    JoinRequest,
+    ProtocolError,
+    PublishRequest,
+    RequestRefusedError,
+    UnpublishRequest,
+)
 from services.edge_gateway.session import Arrival, Session
 from services.edge_gateway.socket import Socket
 from shared.contracts.ids import RoomKey
@@ -21,9 +31,11 @@ log = structlog.get_logger()
 
 MESSAGES_PER_SECOND = 50
 MESSAGE_BURST = 200
-_LOST = 1006
-"""RFC 6455, section 7.4.1: closed without a close frame."""
-_PING_TIMEOUT = 1011
+TURNS_PER_SECOND = 2
+TURN_BURST = 10
+_TAKES_TURNS = PublishRequest | UnpublishRequest | Answer
+"""What costs the gateway milliseconds, or everybody in the room an offer."""
+_GETS_GRACE = (CloseCode.LOST, CloseCode.NO_PONG, CloseCode.SLOW)
 _CLOSED_SECONDS = 5.0
 
 
@@ -62,15 +74,16 @@ class Signalling:
         socket = Socket(websocket)
         writing = asyncio.create_task(socket.write())
         try:
-            await self._converse(websocket, socket)
+            await self._converse(websocket, socket, writing)
         finally:
             socket.close(CloseCode.ENDED)
             await asyncio.wait({writing}, timeout=_CLOSED_SECONDS)
             writing.cancel()
 
-    async def _converse(self, websocket: WebSocket, socket: Socket) -> None:
-        reader = _Reader(websocket)
+    async def _converse(self, websocket: WebSocket, socket: Socket, writing: asyncio.Task[int]) -> None:
+        reader = _Reader(websocket, writing)
         session: Session | None = None
+        code: int = CloseCode.LOST
         try:
             session = await self._admit(websocket, reader, socket)
             while True:
@@ -90,9 +103,9 @@ class Signalling:
         except _FloodError:
             code = CloseCode.FLOOD
             socket.close(code)
-        if session is not None:
-            # Who breaks the protocol gets no grace.
-            session.post(SocketGone(CloseCode.ENDED if code in (CloseCode.PROTOCOL, CloseCode.FLOOD) else code))
+        finally:
+            if session is not None:
+                session.post(SocketGone(_as_the_session_hears_it(code)))
 
     async def _admit(self, websocket: WebSocket, reader: "_Reader", socket: Socket) -> Session:
         async with asyncio.timeout(self._join_timeout):
@@ -107,7 +120,7 @@ class Signalling:
         address = websocket.client.host if websocket.client else ""
         house = self._house()
         try:
-            self._admission.check(request, address, time.time(), ready=house is not None)
+            self._admission.check(request, address, unix_time=time.time(), monotonic=time.monotonic(), ready=house is not None)
         except RequestRefusedError as error:
             log.info("join_refused", app=request.app, code=error.code, extra=error.extra, reason=error.message)
             socket.send(protocol.refusal(request.id, error))
@@ -119,9 +132,20 @@ class Signalling:
     async def _take(self, reader: "_Reader", socket: Socket, session: Session) -> None:
         text = await reader.read()
         try:
-            session.post(protocol.parse(text))
+            message = protocol.parse(text)
         except InvalidRequestError as error:
             socket.send(protocol.refusal(error.request_id, error))
+            return
+        if isinstance(message, _TAKES_TURNS):
+            await reader.wait_for_turn()
+        session.post(message)
+
+
+def _as_the_session_hears_it(code: int) -> int:
+    """Say in one of three codes how a socket ended: lost, closed with the gateway, or left. Who breaks the protocol has left."""
+    if code in _GETS_GRACE:
+        return CloseCode.LOST
+    return CloseCode.GOING_AWAY if code == CloseCode.GOING_AWAY else CloseCode.ENDED
 
 
 class _FloodError(Exception):
@@ -129,11 +153,13 @@ class _FloodError(Exception):
 
 
 class _Reader:
-    """Text messages of one socket, counted."""
+    """Text messages of one socket, counted, until one of its halves ends."""
 
-    def __init__(self, websocket: WebSocket) -> None:
+    def __init__(self, websocket: WebSocket, writing: asyncio.Task[int]) -> None:
         self._websocket = websocket
+        self._writing = writing
         self._limits = RateLimits(MESSAGES_PER_SECOND, MESSAGE_BURST, keys=1)
+        self._turns = RateLimits(TURNS_PER_SECOND, TURN_BURST, keys=1)
 
     async def read(self) -> str:
         """Return the next message.
@@ -143,13 +169,27 @@ class _Reader:
             ProtocolError: it is not text.
             _FloodError: it is one too many.
         """
-        message = await self._websocket.receive()
+        message = await self._receive()
         if message["type"] == "websocket.disconnect":
-            code = message.get("code") or _LOST
-            raise SocketClosedError(_LOST if code == _PING_TIMEOUT else code)
+            raise SocketClosedError(message["code"])
         if not self._limits.take(None, time.monotonic()):
             raise _FloodError
         text = message.get("text")
         if text is None:
             raise ProtocolError("messages are text frames")
         return str(text)
+
+    async def wait_for_turn(self) -> None:
+        """Wait until this client may cause work again. What it sends meanwhile stays with it."""
+        while not self._turns.take(None, time.monotonic()):  # noqa: ASYNC110 -- what is waited for is time
+            await asyncio.sleep(1 / TURNS_PER_SECOND)
+
+    async def _receive(self) -> Message:
+        receiving = asyncio.create_task(self._websocket.receive())
+        try:
+            await asyncio.wait({receiving, self._writing}, return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done():
+                return receiving.result()
+        finally:
+            receiving.cancel()
+        raise SocketClosedError(self._writing.result())

@@ -30,7 +30,8 @@ class Socket:
         """Queue a message; after :meth:`close` it goes nowhere."""
         if self._closing.is_set():
             return
-        text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        # In ASCII a character is a byte.
+        text = json.dumps(message, separators=(",", ":"))
         self._queued_bytes += len(text)
         if self._queued_bytes > MAX_QUEUED_BYTES:
             self.close(CloseCode.SLOW)
@@ -43,31 +44,32 @@ class Socket:
             self._close_code = code
             self._closing.set()
 
-    async def write(self) -> None:
-        """Send what is queued until the end, then close."""
+    async def write(self) -> int:
+        """Send what is queued until the end, then close. Returns the close code; 1006 where the other side was gone first."""
         sending = asyncio.create_task(self._send_all())
         closing = asyncio.create_task(self._closing.wait())
         try:
             await asyncio.wait({sending, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
+            if not sending.done() and self._close_code != CloseCode.SLOW:
                 # What is queued goes first; who does not take it in time is cut all the same.
-                async with asyncio.timeout(_CLOSE_SECONDS):
-                    if self._close_code != CloseCode.SLOW:
-                        await self._queue.join()
-                    await self._websocket.close(self._close_code)
-        except (TimeoutError, WebSocketDisconnect, RuntimeError, OSError) as error:
-            log.debug("socket_not_closed", reason=str(error) or type(error).__name__)
+                emptying = asyncio.create_task(self._queue.join())
+                await asyncio.wait({sending, emptying}, timeout=_CLOSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                emptying.cancel()
+            if sending.done():
+                sending.result()
+            await self._websocket.close(self._close_code)
+        except (WebSocketDisconnect, RuntimeError, OSError) as error:
+            # The other side is gone.
+            log.debug("socket_write_ended", reason=str(error) or type(error).__name__)
+            return CloseCode.LOST
         finally:
             sending.cancel()
             closing.cancel()
+        return self._close_code
 
     async def _send_all(self) -> None:
-        try:
-            while True:
-                text = await self._queue.get()
-                await self._websocket.send_text(text)
-                self._queued_bytes -= len(text)
-                self._queue.task_done()
-        except (WebSocketDisconnect, RuntimeError, OSError) as error:
-            # The other side is gone; the reading half hears it, too.
-            log.debug("socket_write_ended", reason=str(error) or type(error).__name__)
+        while True:
+            text = await self._queue.get()
+            await self._websocket.send_text(text)
+            self._queued_bytes -= len(text)
+            self._queue.task_done()

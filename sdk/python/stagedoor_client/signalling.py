@@ -11,6 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 Message = dict[str, Any]
 PATH = "/v1/signal"
+_SCHEMES = {"http": "ws", "https": "wss"}
 
 
 class RefusedError(Exception):
@@ -52,8 +53,8 @@ class SignallingClient:
 
         ``options`` are those of :func:`websockets.asyncio.client.connect`.
         """
-        url = gateway.replace("http", "ws", 1).rstrip("/") + PATH
-        async with connect(url, **options) as connection:
+        scheme, _, rest = gateway.rstrip("/").partition("://")
+        async with connect(f"{_SCHEMES.get(scheme, scheme)}://{rest}{PATH}", **options) as connection:
             client = cls(connection)
             reading = asyncio.create_task(client._read())
             try:
@@ -77,9 +78,13 @@ class SignallingClient:
         """Send a request and wait for its reply; raises as :meth:`join`."""
         self._last_id += 1
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._replies[self._last_id] = reply
-        await self.send({"type": name, "id": self._last_id, **fields})
-        result: Message = await reply
+        number = self._last_id
+        self._replies[number] = reply
+        try:
+            await self.send({"type": name, "id": number, **fields})
+            result: Message = await reply
+        finally:
+            self._replies.pop(number, None)
         return result
 
     async def send(self, message: Message) -> None:
@@ -119,13 +124,16 @@ class SignallingClient:
     async def _read(self) -> None:
         try:
             async for text in self.connection:
-                message = json.loads(text)
-                if message["type"] == "reply":
-                    self._resolve(message)
-                else:
-                    self.messages.put_nowait(message)
+                self._take(json.loads(text))
         except ConnectionClosed:
             pass
+        except (ValueError, LookupError, TypeError) as error:
+            # Not what docs/protocol.md says: nothing that follows can be trusted.
+            await self.connection.close(1002, f"not a message: {type(error).__name__}")
+        finally:
+            self._end()
+
+    def _end(self) -> None:
         code = self.connection.close_code or 1006
         self._closed.set_result(code)
         self.messages.put_nowait(None)
@@ -133,9 +141,18 @@ class SignallingClient:
             if not reply.done():
                 reply.set_exception(ClosedError(code))
 
+    def _take(self, message: Message) -> None:
+        if message["type"] == "reply":
+            self._resolve(message)
+        else:
+            self.messages.put_nowait(message)
+
     def _resolve(self, message: Message) -> None:
-        reply = self._replies.pop(message["id"])
         error = message.get("error")
+        reply = self._replies.get(message["id"])
+        if reply is None or reply.done():
+            # Nobody waits for it any more.
+            return
         if error is None:
             reply.set_result(message["result"])
         else:

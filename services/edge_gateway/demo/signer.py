@@ -14,10 +14,12 @@ from starlette.responses import JSONResponse, Response
 from shared.auth.apps import App
 from shared.auth.usersig import sign
 from shared.contracts.ids import UserId
+from shared.http_body import BodyTooLargeError, read_body
 from shared.rates import RateLimits
 
 VALID_SECONDS = 600
 MAX_BODY_BYTES = 4096
+BODY_SECONDS = 10.0
 _REQUESTS_PER_SECOND = 5
 _BURST = 50
 
@@ -53,13 +55,12 @@ class Signer:
             return _no(415, "the content type is application/json")
         if not self._limits.take(None, time.monotonic()):
             return _no(429, "too many requests, try again in a second")
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                return _no(413, f"the body has at most {MAX_BODY_BYTES} bytes")
         try:
-            wish = _Wish.model_validate_json(bytes(body))
+            wish = _Wish.model_validate_json(await read_body(request, MAX_BODY_BYTES, BODY_SECONDS))
+        except BodyTooLargeError:
+            return _no(413, f"the body has at most {MAX_BODY_BYTES} bytes")
+        except TimeoutError:
+            return _no(408, f"the body has {BODY_SECONDS:.0f} seconds to come")
         except ValidationError as error:
             return _no(400, str(error.errors(include_input=False, include_url=False)[0]["msg"]))
         sig = sign(self._app, wish.user, int(time.time()), VALID_SECONDS)

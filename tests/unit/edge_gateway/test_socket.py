@@ -1,0 +1,48 @@
+import asyncio
+import json
+
+from services.edge_gateway.protocol import CloseCode
+from services.edge_gateway.socket import MAX_QUEUED_BYTES, Socket
+
+
+class FakeWebSocket:
+    """Takes what is sent; ``failure`` is raised instead."""
+
+    def __init__(self, failure=None):
+        self.sent = []
+        self.closed_with = None
+        self.failure = failure
+
+    async def send_text(self, text):
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append(json.loads(text))
+
+    async def close(self, code):
+        self.closed_with = code
+
+
+async def test_what_is_queued_is_sent_before_the_end():
+    websocket = FakeWebSocket()
+    socket = Socket(websocket)
+    socket.send({"number": 1})
+    socket.send({"text": "用户 😀"})
+    socket.close(CloseCode.JOIN_REFUSED)
+    assert await socket.write() == CloseCode.JOIN_REFUSED
+    assert websocket.sent == [{"number": 1}, {"text": "用户 😀"}]
+    assert websocket.closed_with == CloseCode.JOIN_REFUSED
+
+
+async def test_the_queue_is_bounded_in_bytes():
+    """Half as many characters, of three bytes each, are too many."""
+    socket = Socket(websocket := FakeWebSocket())
+    socket.send({"text": "用" * (MAX_QUEUED_BYTES // 2)})
+    assert await asyncio.wait_for(socket.write(), 5) == CloseCode.SLOW
+    assert (websocket.sent, websocket.closed_with) == ([], CloseCode.SLOW)
+
+
+async def test_a_socket_that_cannot_be_written_to_is_lost():
+    """And says so, whether or not anybody has closed it."""
+    socket = Socket(FakeWebSocket(OSError("gone")))
+    socket.send({})
+    assert await asyncio.wait_for(socket.write(), 5) == CloseCode.LOST
