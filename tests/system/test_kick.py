@@ -158,6 +158,21 @@ async def test_a_removal_is_answered_with_its_receipt(system):
     assert (await system.stagedoor("receipt", "--id", "unknown"))[0] == 1
 
 
+async def test_events_prints_what_was_committed(system):
+    """All of it, or of one room, or after a point; and what comes, when it follows."""
+    async with system.joined("ann", "a.b c>d"), system.joined("bob", 1):
+        await system.call("RemoveUser", RoomId=1, UserIds=["bob"])
+    lines = [json.loads(line) for line in (await system.stagedoor("events"))[1].splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    _, of_room = await system.stagedoor("events", "--str-room", "a.b c>d")
+    kinds = [fact["kind"] for line in of_room.splitlines() for fact in json.loads(line)["facts"]]
+    assert kinds == ["joined", "left"]
+    _, rest = await system.stagedoor("events", "--after", str(len(lines) - 1))
+    assert [json.loads(line)["seq"] for line in rest.splitlines()] == [len(lines)]
+    async with system.following("events", "--follow", "--after", str(len(lines))) as follower, system.joined("eve", 7):
+        assert json.loads(await follower.readline())["facts"][0]["user"] == "eve"
+
+
 async def test_no_secret_reaches_a_log(system):
     """Neither keys nor the bus's token nor a UserSig."""
     async with system.joined("ann"):
