@@ -48,6 +48,8 @@ class Channel:
     reply: type[Message] | tuple[type[Message], ...] | None
     publishers: tuple[Part, ...]
     subscribers: tuple[Part, ...]
+    on_demand: bool = False
+    """Subscribed to for the length of a request only."""
 
     def subscription(self, **tokens: object) -> str:
         """Build the subject to subscribe to; a token that is not given becomes a wildcard."""
@@ -85,7 +87,7 @@ PUBLISHED_EVENTS: Final = Channel(
     model=facts.Committed,
     reply=None,
     publishers=(),
-    subscribers=(Part.GATEWAY, Part.OPERATOR),
+    subscribers=(Part.REGISTRY, Part.GATEWAY, Part.OPERATOR),
 )
 ROOMS: Final = Channel(
     pattern=f"{PREFIX}.qry.{{partition}}.rooms",
@@ -107,6 +109,7 @@ RECEIPTS: Final = Channel(
     reply=None,
     publishers=(Part.GATEWAY,),
     subscribers=(Part.ADMIN, Part.OPERATOR),
+    on_demand=True,
 )
 CONTRACT: Final = (COMMANDS, DOOR_COMMANDS, STREAM_EVENTS, PUBLISHED_EVENTS, ROOMS, LEASES, RECEIPTS)
 
