@@ -8,7 +8,7 @@ import structlog
 
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.dtls import SharedCertificate
-from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published
+from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published, TransportFailed
 from services.edge_gateway.media.mux import UdpMux, bind
 from services.edge_gateway.media.peer import Peer, PeerUser
 from services.edge_gateway.media.publication import Publication
@@ -31,10 +31,17 @@ class UdpMediaEngine:
     Its methods never suspend, so each takes effect as a whole; it is made by :meth:`start`.
     """
 
-    def __init__(self, settings: MediaSettings, mux: UdpMux, on_offer: Callable[[Offer], None]) -> None:
+    def __init__(
+        self,
+        settings: MediaSettings,
+        mux: UdpMux,
+        on_offer: Callable[[Offer], None],
+        on_failed: Callable[[TransportFailed], None],
+    ) -> None:
         self._settings = settings
         self._mux = mux
         self._on_offer = on_offer
+        self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._certificate = SharedCertificate.generateCertificate()
         self._fingerprint = self._certificate.sha256
@@ -43,23 +50,32 @@ class UdpMediaEngine:
         self._subscribers: dict[str, Subscriber] = {}
         self._tracks: dict[str, PublishedTrack] = {}
         self._offers_due: dict[str, None] = {}
+        self._gone: set[str] = set()
+        self._settling = False
         self._ticks = 0
         self._timer = self._loop.call_later(_TICK, self._tick)
 
     @classmethod
-    async def start(cls, settings: MediaSettings, on_offer: Callable[[Offer], None]) -> "UdpMediaEngine":
+    async def start(
+        cls,
+        settings: MediaSettings,
+        on_offer: Callable[[Offer], None],
+        *,
+        on_failed: Callable[[TransportFailed], None] = lambda _: None,
+    ) -> "UdpMediaEngine":
         """Listen.
 
         Args:
             settings: where, and how much.
             on_offer: gets each offer for a session's client; it is called between the engine's own calls, never in one,
                 and does not raise.
+            on_failed: is told, in the same way, of each peer connection that will never be; not of one that was stopped.
 
         Raises:
             ConfigurationError: the UDP port cannot be had.
         """
         mux = UdpMux(bind(settings.host, settings.port))
-        engine = cls(settings, mux, on_offer)
+        engine = cls(settings, mux, on_offer, on_failed)
         mux.start(engine._loop)
         log.info("media_listening", host=settings.host, port=mux.port, advertise=settings.candidates)
         return engine
@@ -135,7 +151,7 @@ class UdpMediaEngine:
             await peer.ended()
 
     def _connect(self, session: str, user: PeerUser) -> Peer:
-        return Peer(session, user, self._mux, self._certificate, self._settings.handshake_timeout)
+        return Peer(session, user, self._mux, self._certificate, self._settings.handshake_timeout, failed=self._on_failed)
 
     def _describe(self, peer: Peer) -> LocalTransport:
         return LocalTransport(peer.credentials, self._fingerprint, self._settings.candidates, self._mux.port)
@@ -146,12 +162,10 @@ class UdpMediaEngine:
         if publication is None:
             return None
         publication.silence()
-        gone = {track.track.id for track in publication.tracks}
-        for track in gone:
-            del self._tracks[track]
-        for subscriber in self._subscribers.values():
-            if not gone.isdisjoint(subscriber.tracks):
-                self._want(subscriber, subscriber.tracks - gone)
+        for track in publication.tracks:
+            del self._tracks[track.track.id]
+            self._gone.add(track.track.id)
+        self._settle_soon()
         return publication
 
     def _want(self, subscriber: Subscriber, tracks: Iterable[str]) -> None:
@@ -161,18 +175,32 @@ class UdpMediaEngine:
             self._offer_soon(subscriber.session)
 
     def _offer_soon(self, session: str) -> None:
-        """Offer once this turn of the loop is over: what changes together makes one offer."""
-        if not self._offers_due:
-            self._loop.call_soon(self._make_offers)
         self._offers_due[session] = None
+        self._settle_soon()
 
-    def _make_offers(self) -> None:
+    def _settle_soon(self) -> None:
+        """Offer once this turn of the loop is over: what changes together makes one offer, and who stops too makes none."""
+        if not self._settling:
+            self._settling = True
+            self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        self._settling = False
+        gone, self._gone = self._gone, set()
+        for subscriber in self._subscribers.values():
+            if gone and subscriber.lose(gone):
+                self._offers_due[subscriber.session] = None
         due, self._offers_due = self._offers_due, {}
         for session in due:
-            subscriber = self._subscribers.get(session)
-            offer = subscriber.make_offer() if subscriber is not None else None
-            if offer is not None:
-                self._on_offer(offer)
+            try:
+                self._make_offer(self._subscribers[session])
+            except Exception:  # others' offers are none the worse
+                log.exception("media_offer_lost", session=session)
+
+    def _make_offer(self, subscriber: Subscriber) -> None:
+        offer = subscriber.make_offer()
+        if offer is not None:
+            self._on_offer(offer)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK, self._tick)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Kind = Literal["audio", "video"]
+Connection = Literal["publish", "subscribe"]
+"""Which of a session's two peer connections."""
 
 
 class MediaRefusedError(Exception):
@@ -47,6 +49,20 @@ class Offer:
     sdp: str
     mids: Mapping[str, str]
     """The m-lines that carry something now: mid to track id."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportFailed:
+    """A peer connection did not come about: DTLS failed, or took too long. Nothing will ever flow on it.
+
+    The engine keeps what it has of the session, and drops nothing by itself. A session may publish anew after ``unpublish``;
+    its subscribing peer connection cannot be replaced, so a session whose one failed receives nothing until it is stopped.
+    """
+
+    session: str
+    connection: Connection
+    reason: str
+    """For the log."""
 
 
 class MediaEngine(Protocol):

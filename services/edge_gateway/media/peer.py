@@ -1,21 +1,38 @@
 """One peer connection: where the client is, DTLS with it, and its SRTP keys."""
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 import structlog
 
 from services.edge_gateway.media.dtls import DtlsServer, HandshakeError, SharedCertificate
 from services.edge_gateway.media.ice import Address, Credentials
+from services.edge_gateway.media.interface import Connection, TransportFailed
 from services.edge_gateway.media.mux import UdpMux
+from services.edge_gateway.media.rtp import HEADER_SIZE
 from services.edge_gateway.media.sdp import Fingerprints
 from services.edge_gateway.media.srtp import Buffer, SrtpContext
 
 log = structlog.get_logger()
 
+_RTCP_SENDERS = 64
+"""SSRCs that a client's RTCP may come from besides those of its RTP: Firefox has one for each track that it receives."""
+
 
 class PeerUser(Protocol):
     """Whom a peer connection serves: a publication or a subscriber."""
+
+    @property
+    def connection(self) -> Connection:
+        """Which of the session's it is."""
+        ...
+
+    @property
+    def ssrcs(self) -> Collection[int]:
+        """What it takes: RTP of others is dropped unread."""
+        ...
 
     def on_connected(self) -> None:
         """Packets can be sent from now on."""
@@ -39,21 +56,33 @@ class Peer:
         mux: the socket.
         certificate: ours.
         handshake_timeout: seconds.
+        failed: is told when there will be no connection.
     """
 
-    def __init__(self, session: str, user: PeerUser, mux: UdpMux, certificate: SharedCertificate, handshake_timeout: float) -> None:
+    def __init__(
+        self,
+        session: str,
+        user: PeerUser,
+        mux: UdpMux,
+        certificate: SharedCertificate,
+        handshake_timeout: float,
+        *,
+        failed: Callable[[TransportFailed], None],
+    ) -> None:
         self.credentials = Credentials.fresh()
         self.heard = 0.0
         self._session = session
         self._user: PeerUser | None = user
         self._mux = mux
         self._handshake_timeout = handshake_timeout
+        self._failed = failed
         self._dtls = DtlsServer(certificate, self._send_dtls)
         self._address: Address | None = None
         self._remote: Fingerprints | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._receive: SrtpContext | None = None
         self._transmit: SrtpContext | None = None
+        self._rtcp_senders: OrderedDict[int, None] = OrderedDict()  # the one that was silent longest comes first
         mux.ice.add(self)
 
     @property
@@ -99,6 +128,8 @@ class Peer:
             contexts = await self._dtls.handshake(remote, self._handshake_timeout, self._on_dtls_closed)
         except HandshakeError as error:
             log.warning("media_handshake_failed", session=self._session, reason=str(error))
+            if self._user is not None:
+                self._failed(TransportFailed(self._session, self._user.connection, str(error)))
             return
         if self._user is not None:
             self._receive, self._transmit = contexts
@@ -114,17 +145,33 @@ class Peer:
         self._dtls.receive(datagram)
 
     def on_srtp(self, buffer: Buffer, length: int, now: float) -> None:
-        """Take an SRTP or SRTCP packet from the client's address (RFC 5761, 4 tells them apart)."""
-        if self._receive is None or self._user is None or length < 2:
+        """Take an SRTP or SRTCP packet from the client's address (RFC 5761, 4 tells them apart).
+
+        libsrtp keeps a stream for every SSRC that it ever decrypted, so it is not shown more than we need.
+        """
+        if self._receive is None or self._user is None or length < HEADER_SIZE:
             return
-        if 192 <= buffer.view[1] <= 223:
+        view = buffer.view
+        if 192 <= view[1] <= 223:
+            ssrc = int.from_bytes(view[4:8], "big")
             length = self._receive.unprotect_rtcp(buffer, length)
             if length:
-                self._user.on_rtcp(bytes(buffer.view[:length]), now)
-        else:
+                self._remember_sender(self._receive, ssrc)
+                self._user.on_rtcp(bytes(view[:length]), now)
+        elif int.from_bytes(view[8:12], "big") in self._user.ssrcs:
             length = self._receive.unprotect(buffer, length)
             if length:
-                self._user.on_rtp(buffer.view[:length], now)
+                self._user.on_rtp(view[:length], now)
+
+    def _remember_sender(self, receive: SrtpContext, ssrc: int) -> None:
+        assert self._user is not None
+        # A stream of RTP is never forgotten: its count of roll-overs would be lost.
+        if ssrc in self._user.ssrcs:
+            return
+        self._rtcp_senders[ssrc] = None
+        self._rtcp_senders.move_to_end(ssrc)
+        if len(self._rtcp_senders) > _RTCP_SENDERS:
+            receive.forget(self._rtcp_senders.popitem(last=False)[0])
 
     def send_rtp(self, length: int) -> None:
         """Encrypt and send the packet that was written into the socket's buffer."""
@@ -142,6 +189,11 @@ class Peer:
             length = self._transmit.protect_rtcp(out, len(data))
             if length:
                 self._mux.send(out.view[:length], self._address)
+
+    def forget(self, ssrc: int) -> None:
+        """Send no RTP or RTCP of that SSRC again."""
+        if self._transmit is not None:
+            self._transmit.forget(ssrc)
 
     def _send_dtls(self, data: bytes) -> None:
         if self._address is not None:

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable
 
-from services.edge_gateway.media.interface import Track
+from services.edge_gateway.media.interface import Connection, Track
 from services.edge_gateway.media.peer import Peer, PeerUser
 from services.edge_gateway.media.rtcp import MalformedRtcpError, SenderReport, bitrate_limit, receiver_report
 from services.edge_gateway.media.rtcp import parse as parse_rtcp
@@ -14,7 +14,7 @@ from services.edge_gateway.media.track import PublishedTrack
 
 
 class Publication:
-    """What one session sends.
+    """What one session sends. It is a :class:`~services.edge_gateway.media.peer.PeerUser`.
 
     Args:
         session: whose it is.
@@ -23,6 +23,8 @@ class Publication:
         describe: says where it is.
         video_bitrate: bits per second for each video track.
     """
+
+    connection: Connection = "publish"
 
     def __init__(
         self,
@@ -43,7 +45,8 @@ class Publication:
         self._sender = ours
         self._extension_ids = extension_ids(offer.tracks, AUDIO_LEVEL_ID)
         self._by_ssrc = {track.offered.ssrc: track for track in self.tracks}
-        self._by_rtx_ssrc = {track.offered.rtx_ssrc: track for track in self.tracks if track.offered.rtx_payload_type is not None}
+        self._by_rtx_ssrc = {track.offered.rtx_ssrc: track for track in self.tracks if track.offered.rtx_ssrc is not None}
+        self.ssrcs = frozenset(self._by_ssrc) | frozenset(self._by_rtx_ssrc)
         self._video = [track.offered.ssrc for track in self.tracks if track.codec.kind == "video"]
         self._bitrate = video_bitrate * len(self._video)
         self.peer.expect(offer.fingerprints)
@@ -68,7 +71,7 @@ class Publication:
     def on_rtcp(self, data: bytes, now: float) -> None:
         """Take the publisher's reports."""
         try:
-            items = parse_rtcp(data)
+            items = parse_rtcp(data, nacked=0)
         except MalformedRtcpError:
             return
         for item in items:

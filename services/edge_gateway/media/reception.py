@@ -1,5 +1,7 @@
 """What arrived of one RTP stream, and what is missing (RFC 3550, 6.4.1 and appendix A; RFC 4585)."""
 
+from collections import OrderedDict
+
 from services.edge_gateway.media.rtcp import ReportBlock
 
 WINDOW = 1024
@@ -7,8 +9,10 @@ WINDOW = 1024
 _ASK_AGAIN = 0.1
 """Seconds: longer than most round trips, shorter than most jitter buffers."""
 _ASK_AT_MOST = 5
-_WORTH_ASKING = 300
-"""A longer gap is no loss but an interruption; a key frame is cheaper than all of it again."""
+_ASK_INTERVAL = 0.02
+"""Seconds between two requests of any kind: what is lost in between is asked for together."""
+_WORTH_ASKING = 128
+"""When more is missing it is no loss but an interruption; a key frame is cheaper than all of it again."""
 
 
 class Reception:
@@ -19,7 +23,9 @@ class Reception:
         self._first: int | None = None
         # Sequence numbers in here are extended: they count on where 16 bits wrap.
         self._highest = 0
-        self._missing: dict[int, tuple[int, float]] = {}  # how often it was asked for, and when next
+        # How often each was asked for, and when next; in rising order, so the old ones are in front.
+        self._missing: OrderedDict[int, tuple[int, float]] = OrderedDict()
+        self._ask_from = float("-inf")
         self._received = 0
         self._expected_before = 0
         self._received_before = 0
@@ -36,7 +42,7 @@ class Reception:
             now: monotonic seconds.
 
         Returns:
-            False for one that was there already, or that is older than the window.
+            False for one that was there already, that is older than the window, or from before an interruption.
         """
         if self._first is None:
             self._first = self._highest = sequence
@@ -55,14 +61,16 @@ class Reception:
         return self._highest - (self._highest - sequence & 0xFFFF) in self._missing
 
     def _advance(self, highest: int, now: float) -> None:
-        oldest = highest - WINDOW
-        asked = 0 if highest - self._highest <= _WORTH_ASKING else _ASK_AT_MOST
-        for skipped in range(max(self._highest + 1, oldest), highest):
-            self._missing[skipped] = (asked, now)
+        skipped = range(self._highest + 1, highest)
         self._highest = highest
-        # Insertion is in rising order, so the old ones are in front.
-        while self._missing and (first := next(iter(self._missing))) < oldest:
-            del self._missing[first]
+        # Not a dict: its front is found only by passing all that was deleted there.
+        while self._missing and next(iter(self._missing)) < highest - WINDOW:
+            self._missing.popitem(last=False)
+        if len(self._missing) + len(skipped) > _WORTH_ASKING:
+            self._missing.clear()
+            return
+        for number in skipped:
+            self._missing[number] = (0, now)
 
     def _measure_jitter(self, timestamp: int, now: float) -> None:
         transit = now * self._clock_rate - timestamp
@@ -75,6 +83,9 @@ class Reception:
 
     def missing(self, now: float) -> list[int]:
         """Return the sequence numbers to ask the sender for now, oldest first; each is asked for a few times."""
+        if not self._missing or now < self._ask_from:
+            return []
+        self._ask_from = now + _ASK_INTERVAL
         due = [(number, asked) for number, (asked, at) in self._missing.items() if at <= now and asked < _ASK_AT_MOST]
         for number, asked in due:
             self._missing[number] = (asked + 1, now + _ASK_AGAIN)

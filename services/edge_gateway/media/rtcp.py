@@ -16,6 +16,10 @@ _REMB = 15
 _CNAME = 1
 _HEADER = struct.Struct("!BBH")
 _MANTISSA = 0x3FFFF
+_MAX_ITEMS = 64
+"""Of one compound packet: more than one client has tracks. What follows them is ignored."""
+MAX_NACKED = 256
+"""Sequence numbers of one compound packet; what is missed beyond them is asked for again."""
 
 
 class MalformedRtcpError(ValueError):
@@ -70,8 +74,12 @@ class ReportBlock:
 Feedback = SenderReport | Nack | KeyFrameRequest
 
 
-def parse(data: bytes) -> list[Feedback]:
+def parse(data: bytes, nacked: int = MAX_NACKED) -> list[Feedback]:
     """Read a compound packet; what we have no use for is skipped.
+
+    Args:
+        data: the packet.
+        nacked: so many sequence numbers are taken from its NACKs, in all.
 
     Raises:
         MalformedRtcpError: its lengths contradict each other.
@@ -89,11 +97,13 @@ def parse(data: bytes) -> list[Feedback]:
         if kind == _SENDER_REPORT:
             items.append(_parse_sender_report(body))
         elif kind == _TRANSPORT_FEEDBACK and first & 0x1F == _NACK:
-            items.append(_parse_nack(body))
+            missed = _parse_nack(body, nacked)
+            nacked -= len(missed.sequences)
+            items.append(missed)
         elif kind == _PAYLOAD_FEEDBACK and first & 0x1F in {_PLI, _FIR}:
             items += _parse_key_frame_requests(body, first & 0x1F)
         at = following
-    return items
+    return items[:_MAX_ITEMS]
 
 
 def _parse_sender_report(body: bytes) -> SenderReport:
@@ -103,14 +113,16 @@ def _parse_sender_report(body: bytes) -> SenderReport:
     return SenderReport(ssrc, ntp, timestamp)
 
 
-def _parse_nack(body: bytes) -> Nack:
+def _parse_nack(body: bytes, limit: int) -> Nack:
     if len(body) < 8:
         raise MalformedRtcpError("a NACK is cut off")
     sequences: list[int] = []
     for first, following in struct.iter_unpack("!HH", body[8:]):
+        if len(sequences) >= limit:
+            break
         sequences.append(first)
         sequences += [(first + 1 + bit) & 0xFFFF for bit in range(16) if following >> bit & 1]
-    return Nack(int.from_bytes(body[4:8], "big"), tuple(sequences))
+    return Nack(int.from_bytes(body[4:8], "big"), tuple(sequences[:limit]))
 
 
 def _parse_key_frame_requests(body: bytes, form: int) -> list[KeyFrameRequest]:
@@ -127,19 +139,14 @@ def _packet(kind: int, count: int, body: bytes) -> bytes:
 
 def nack(sender: int, ssrc: int, sequences: Sequence[int]) -> bytes:
     """Ask for missing packets of a stream, oldest first; each entry names one and up to 16 that follow it (RFC 4585, 6.2.1)."""
-    body = struct.pack("!II", sender, ssrc)
-    pending = list(sequences)
-    while pending:
-        first, following = pending[0], 0
-        rest: list[int] = []
-        for number in pending[1:]:
-            distance = (number - first - 1) & 0xFFFF
-            if distance < 16 and not rest:
-                following |= 1 << distance
-            else:
-                rest.append(number)
-        body += struct.pack("!HH", first, following)
-        pending = rest
+    entries: list[tuple[int, int]] = []
+    for number in sequences:
+        if entries and (distance := (number - entries[-1][0] - 1) & 0xFFFF) < 16:
+            first, following = entries[-1]
+            entries[-1] = (first, following | 1 << distance)
+        else:
+            entries.append((number, 0))
+    body = struct.pack("!II", sender, ssrc) + b"".join(struct.pack("!HH", *entry) for entry in entries)
     return _packet(_TRANSPORT_FEEDBACK, _NACK, body)
 
 

@@ -1,10 +1,11 @@
 """Reads what clients say in SDP: a publication's offer, and answers to our offers.
 
-aiortc's parser does the reading. It was not made for hostile input, so sizes and counts are bounded before it sees the
-text, and whatever it raises becomes one refusal.
+aiortc's parser does the reading. It was not made for hostile input, so it sees only the lines that we need, and so many
+of them as browsers write; whatever it raises becomes one refusal.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,15 +19,33 @@ from services.edge_gateway.media.interface import Kind, MediaRefusedError
 MAX_BYTES = 64 * 1024
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
 """The one header extension that is forwarded (RFC 6464): who is speaking."""
-_MAX_PUBLISHED_SECTIONS = 8
-_MAX_SECTION_LINES = 1000
-# The parser looks each of these up in a list of the ones before.
-_MAX_REPEATED = 128
-_REPEATED = frozenset({"a=rtpmap", "a=ssrc", "a=fingerprint"})
-_IGNORED = frozenset({"a=candidate", "a=rtcp-fb"})
-"""A client's candidates mean nothing to an ICE-lite agent, and what feedback it knows we know."""
+_MAX_LINES = 2000
+"""Chromium's offer of all its codecs has 300; an answer to 64 m-lines has 1,300."""
+_MAX_FORMATS = 64
+"""Of one m-line: there are 63 payload types for a browser to give away."""
+_READ = re.compile(
+    r"[mv]=|a=(?:mid|group|setup|fingerprint|rtcp-mux|rtpmap|ssrc|ssrc-group|sendrecv|sendonly|recvonly|inactive)(?::|\Z)"
+    rf"|a=fmtp:\d+ (?:[\w-]+=\w+; ?)?apt=\d+|a=extmap:\S+ {re.escape(AUDIO_LEVEL)}",
+    re.ASCII,
+)
+"""What we need. Of formats' parameters that is whose retransmissions they are; of the header extensions, one. A client's
+candidates mean nothing to an ICE-lite agent, and what feedback it knows we know."""
 _MAX_FINGERPRINTS = 16
 _MID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,32}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """How much the parser is given."""
+
+    sections: int
+    repeated: int
+    """Lines of one name in an m-line; the parser looks most of them up in a list of the ones before."""
+    characters: int
+
+
+_OFFER = _Bounds(sections=8, repeated=_MAX_FORMATS, characters=8 * 1024)
+"""Of Chromium's offer, 2,000 characters are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +123,7 @@ def read_offer(text: str, codecs: Sequence[Codec]) -> PublishOffer:
     Raises:
         MediaRefusedError: ``unsupported_media``, with what is wrong.
     """
-    description = _parse(text, _MAX_PUBLISHED_SECTIONS)
+    description = _parse(text, _OFFER)
     sections = tuple(_read_section(media, codecs) for media in description.media)
     accepted = [media for media, section in zip(description.media, sections, strict=True) if section.track]
     if not accepted:
@@ -125,7 +144,8 @@ def read_answer(text: str, max_lines: int) -> Answer:
     Raises:
         MediaRefusedError: ``unsupported_media``, with what is wrong.
     """
-    description = _parse(text, max_lines)
+    # We offer at most two formats in an m-line. Of an answer to 64, some 20,000 characters are read.
+    description = _parse(text, _Bounds(sections=max_lines, repeated=16, characters=32 * 1024))
     used = [media for media in description.media if media.port]
     if not used:
         raise _refused("the answer rejects every m-line")
@@ -138,8 +158,8 @@ def _refused(message: str) -> MediaRefusedError:
     return MediaRefusedError("unsupported_media", message)
 
 
-def _parse(text: str, max_sections: int) -> SessionDescription:
-    kept, bundled_only = _scan(text, max_sections)
+def _parse(text: str, bounds: _Bounds) -> SessionDescription:
+    kept, bundled_only = _scan(text, bounds)
     try:
         description = SessionDescription.parse(kept)
     except Exception as error:
@@ -157,34 +177,39 @@ def _parse(text: str, max_sections: int) -> SessionDescription:
     return description
 
 
-def _scan(text: str, max_sections: int) -> tuple[str, list[bool]]:
+def _scan(text: str, bounds: _Bounds) -> tuple[str, list[bool]]:
     """Check the bounds.
 
     Returns:
-        The text without what we ignore, and for each m-line whether it is ``bundle-only``, which the parser does not tell.
+        The lines that we read, and for each m-line whether it is ``bundle-only``, which the parser does not tell.
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise _refused(f"the SDP is longer than {MAX_BYTES} bytes")
+    lines = text.splitlines()
+    if len(lines) > _MAX_LINES:
+        raise _refused(f"the SDP has more than {_MAX_LINES} lines")
     kept: list[str] = []
     bundled_only: list[bool] = []
-    counts: dict[str, int] = {}
-    size = 0
-    for line in text.splitlines():
-        name = line.partition(":")[0]
+    counts: Counter[str] = Counter()
+    for line in lines:
+        if line == "a=bundle-only" and bundled_only:
+            bundled_only[-1] = True
+        if _READ.match(line) is None:
+            continue
         if line.startswith("m="):
             bundled_only.append(False)
-            counts, size = {}, 0
-        elif line == "a=bundle-only" and bundled_only:
-            bundled_only[-1] = True
-        size += 1
-        counts[name] = counts.get(name, 0) + 1
-        if size > _MAX_SECTION_LINES or (name in _REPEATED and counts[name] > _MAX_REPEATED):
-            raise _refused("an m-line has too many attributes")
-        if name not in _IGNORED:
-            kept.append(line)
-    if len(bundled_only) > max_sections:
-        raise _refused(f"there are more than {max_sections} m-lines")
-    return "\r\n".join(kept), bundled_only
+            counts.clear()
+            if len(bundled_only) > bounds.sections:
+                raise _refused(f"there are more than {bounds.sections} m-lines")
+        name = line.partition(":")[0]
+        counts[name] += 1
+        if counts[name] > bounds.repeated or len(line.split()) > 3 + _MAX_FORMATS:
+            raise _refused("an m-line has too many attributes or formats")
+        kept.append(line)
+    read = "\r\n".join(kept)
+    if len(read) > bounds.characters:
+        raise _refused(f"more than {bounds.characters} characters of the SDP would have to be read")
+    return read, bundled_only
 
 
 def _check_distinct(values: Sequence[object], name: str) -> None:

@@ -4,6 +4,7 @@ pylibsrtp's public functions copy each packet twice, which is half of their cost
 below them. That is not its public interface: :func:`self_test` runs when the module is imported.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -63,6 +64,12 @@ class SrtpContext:
     def unprotect_rtcp(self, buffer: Buffer, length: int) -> int:
         """Check and decrypt an RTCP packet."""
         return self._call(lib.srtp_unprotect_rtcp, buffer, length) if length >= _MIN_RTCP else 0
+
+    def forget(self, ssrc: int) -> None:
+        """Free what is kept of a stream: libsrtp looks for a packet's stream in a list of all there ever were."""
+        # It is not there when no packet of it was ever sent.
+        with contextlib.suppress(pylibsrtp.Error):
+            self._session.remove_stream(ssrc)
 
     def _call(self, function: Callable[[Any, Any, Any], int], buffer: Buffer, length: int) -> int:
         _length[0] = length

@@ -2,21 +2,25 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import structlog
 
-from services.edge_gateway.media.interface import MediaRefusedError, Offer
+from services.edge_gateway.media.interface import Connection, MediaRefusedError, Offer
 from services.edge_gateway.media.lines import Line, Lines
 from services.edge_gateway.media.peer import Peer, PeerUser
-from services.edge_gateway.media.rtcp import KeyFrameRequest, MalformedRtcpError, Nack, parse
+from services.edge_gateway.media.rtcp import MAX_NACKED, KeyFrameRequest, MalformedRtcpError, Nack, parse
 from services.edge_gateway.media.sdp import Answer, AnsweredLine, read_answer
 from services.edge_gateway.media.sdp_writer import LocalTransport, OfferedLine, SentStream, write_offer
 from services.edge_gateway.media.subscription import Subscription
 from services.edge_gateway.media.track import PublishedTrack
 
 log = structlog.get_logger()
+
+_REPAIRS_A_SECOND = 1000
+"""Packets that are looked for on request, found or not: more than a line that works needs, less than an amplifier gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class _OpenOffer:
 
 
 class Subscriber:
-    """What one session receives.
+    """What one session receives. It is a :class:`~services.edge_gateway.media.peer.PeerUser`.
 
     Args:
         session: whose it is.
@@ -36,6 +40,9 @@ class Subscriber:
         out: the memory that packets are sent from.
         max_lines: m-lines of the peer connection.
     """
+
+    connection: Connection = "subscribe"
+    ssrcs: Collection[int] = frozenset()
 
     def __init__(
         self,
@@ -58,11 +65,8 @@ class Subscriber:
         self._by_ssrc: dict[int, Subscription] = {}
         self._open: _OpenOffer | None = None
         self._number = 0
-
-    @property
-    def tracks(self) -> frozenset[str]:
-        """The ids of the tracks that it wants."""
-        return frozenset(self._sources)
+        self._repairs = 0
+        self._repairs_since = float("-inf")
 
     def want(self, sources: Mapping[str, PublishedTrack]) -> bool:
         """Receive exactly these tracks; what is not among them stops at once.
@@ -76,11 +80,24 @@ class Subscriber:
         self._lines.want({track: source.codec for track, source in sources.items()})
         return self._lines.changed
 
+    def lose(self, tracks: AbstractSet[str]) -> bool:
+        """Receive all but these tracks.
+
+        Returns:
+            Whether an offer is due.
+        """
+        if self._sources.keys().isdisjoint(tracks):
+            return False
+        return self.want({track: source for track, source in self._sources.items() if track not in tracks})
+
     def _end(self, track: str) -> None:
         subscription = self._subscriptions.pop(track)
         subscription.source.remove(subscription)
         self._negotiated.discard(track)
         del self._by_ssrc[subscription.ssrc]
+        self.peer.forget(subscription.ssrc)
+        if subscription.rtx_ssrc is not None:
+            self.peer.forget(subscription.rtx_ssrc)
 
     def make_offer(self) -> Offer | None:
         """Offer what has changed; nothing while another offer is open."""
@@ -170,22 +187,26 @@ class Subscriber:
 
     def on_rtcp(self, data: bytes, now: float) -> None:
         """Take the subscriber's feedback."""
+        if now - self._repairs_since >= 1.0:
+            self._repairs, self._repairs_since = 0, now
         try:
-            items = parse(data)
+            items = parse(data, nacked=min(MAX_NACKED, _REPAIRS_A_SECOND - self._repairs))
         except MalformedRtcpError:
             return
         for item in items:
+            if isinstance(item, Nack):
+                self._repairs += len(item.sequences)
             subscription = self._by_ssrc.get(item.ssrc)
             if subscription is None:
                 continue
             if isinstance(item, Nack):
-                subscription.repair(item.sequences, now)
+                subscription.repair(item.sequences)
             elif isinstance(item, KeyFrameRequest):
                 subscription.source.request_key_frame(now)
 
     def silence(self) -> None:
         """Send and receive nothing any more, from now on; harmless twice."""
+        self.peer.silence()
         for track in list(self._subscriptions):
             self._end(track)
         self._open = None
-        self.peer.silence()

@@ -7,9 +7,6 @@ from services.edge_gateway.media.rtcp import SenderReport, sender_report, source
 from services.edge_gateway.media.rtp import Packet, Retransmitter, Rewriter
 from services.edge_gateway.media.track import PublishedTrack
 
-_REPAIRS_A_SECOND = 300
-"""Packets sent again on request: more than a line that works needs, less than an amplifier gives."""
-
 
 class RtpSender(Protocol):
     """The peer connection of a subscriber, as far as its subscriptions know it."""
@@ -44,8 +41,6 @@ class Subscription:
         self._rtx: Retransmitter | None = None
         self._packets = 0
         self._octets = 0
-        self._repairs = 0
-        self._repairs_since = 0.0
 
     def negotiate(self, *, rtx: bool, extensions: bool) -> None:
         """Take what the client answered: whether it knows our retransmissions, and our header extensions."""
@@ -76,24 +71,18 @@ class Subscription:
             description = source_description(self.ssrc, self.source.stream)
             self._subscriber.send_rtcp(sender_report(translated, self._packets, self._octets) + description)
 
-    def repair(self, sequences: tuple[int, ...], now: float) -> None:
+    def repair(self, sequences: tuple[int, ...]) -> None:
         """Send packets again that the subscriber misses, as far as they are still there.
 
         Args:
             sequences: numbers of this stream.
-            now: monotonic seconds.
         """
         if not self._rewriter.started:
             return
-        if now - self._repairs_since >= 1.0:
-            self._repairs, self._repairs_since = 0, now
         for sequence in sequences:
             packet = self.source.find(self._rewriter.original(sequence))
             if packet is None:
                 continue
-            if self._repairs >= _REPAIRS_A_SECOND:
-                return
-            self._repairs += 1
             if self._rtx is not None:
                 self._subscriber.send_rtp(self._rewriter.write_again(self._out, packet, self._rtx))
             else:

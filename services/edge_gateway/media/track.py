@@ -11,6 +11,8 @@ from services.edge_gateway.media.sdp import OfferedTrack
 
 _KEY_FRAME_INTERVAL = 0.5
 """Seconds between requests: a key frame is large, and many subscribers ask at once."""
+_REPORT_INTERVAL = 0.1
+"""Seconds between sender reports that are passed on: each goes to every subscriber. Browsers send one or two a second."""
 
 
 class RtcpSender(Protocol):
@@ -55,23 +57,25 @@ class PublishedTrack:
         self._repaired = bool(offered.codec.feedback)
         self._reception = Reception(offered.codec.clock_rate)
         self._history = History() if self._repaired else None
-        self._listeners: tuple[Listener, ...] = ()
+        self._listeners: dict[Listener, None] = {}
+        self._reported = float("-inf")
         self._key_frame_asked = float("-inf")
         self._key_frame_wanted = False
 
     def add(self, listener: Listener, now: float) -> None:
         """Forward to a listener from now on; it can show nothing before a key frame."""
         if listener not in self._listeners:
-            self._listeners = (*self._listeners, listener)
+            self._listeners[listener] = None
             self.request_key_frame(now)
 
     def remove(self, listener: Listener) -> None:
         """Forward to a listener no more; harmless twice."""
-        self._listeners = tuple(other for other in self._listeners if other is not listener)
+        self._listeners.pop(listener, None)
 
     def close(self) -> None:
-        """Forward to nobody any more."""
-        self._listeners = ()
+        """Forward to nobody any more, and send nothing again."""
+        self._listeners.clear()
+        self._history = None
 
     def on_packet(self, packet: Packet, now: float) -> None:
         """Take a packet that came with the track's SSRC."""
@@ -120,6 +124,9 @@ class PublishedTrack:
         """Take the publisher's report, and pass it on."""
         self._reception.sender_report(report.ntp, now)
         self.last_report = report
+        if now - self._reported < _REPORT_INTERVAL:
+            return
+        self._reported = now
         for listener in self._listeners:
             listener.report(report)
 

@@ -13,7 +13,7 @@ from av import VideoFrame
 
 from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.ice import Address
-from services.edge_gateway.media.interface import Offer
+from services.edge_gateway.media.interface import Offer, TransportFailed
 from services.edge_gateway.media.mux import UdpMux
 from services.edge_gateway.media.settings import MediaSettings
 
@@ -46,6 +46,7 @@ class Room:
     def __init__(self) -> None:
         self.engine: UdpMediaEngine
         self.offers: dict[str, asyncio.Queue[Offer]] = {}
+        self.failures: list[TransportFailed] = []
         self._connections: list[RTCPeerConnection] = []
 
     def on_offer(self, offer: Offer) -> None:
@@ -135,7 +136,7 @@ async def room(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
     # aioice leaves the loopback address out; everything here runs on it.
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda *_, **__: ["127.0.0.1"])
     room = Room()
-    room.engine = await UdpMediaEngine.start(MediaSettings(host="127.0.0.1", port=0), room.on_offer)
+    room.engine = await UdpMediaEngine.start(MediaSettings(host="127.0.0.1", port=0), room.on_offer, on_failed=room.failures.append)
     yield room
     await room.close()
     gc.collect()

@@ -12,7 +12,7 @@ from aioice import stun
 from aiortc.mediastreams import AudioStreamTrack
 
 from services.edge_gateway.media.engine import UdpMediaEngine
-from services.edge_gateway.media.interface import MediaEngine, MediaRefusedError
+from services.edge_gateway.media.interface import MediaEngine, MediaRefusedError, TransportFailed
 from services.edge_gateway.media.settings import MediaSettings
 from shared.contracts.errors import ConfigurationError
 
@@ -234,7 +234,7 @@ async def test_a_client_that_moves_is_followed(room):
 
 
 async def test_a_wrong_certificate_is_refused(room):
-    """The client that comes must be the one whose fingerprint was in the SDP."""
+    """The client that comes must be the one whose fingerprint was in the SDP; otherwise the owner hears of it."""
     connection = room.connection()
     connection.addTransceiver(room.picture(BRIGHT), direction="sendonly")
     await connection.setLocalDescription(await connection.createOffer())
@@ -247,6 +247,9 @@ async def test_a_wrong_certificate_is_refused(room):
     await room.until(connection, "iceconnectionstatechange", lambda: connection.iceConnectionState == "completed")
     await asyncio.wait_for(peer._handshake, PATIENCE)
     assert not peer.connected
+    (failure,) = room.failures
+    assert (failure.session, failure.connection) == ("ann", "publish")
+    assert "another certificate" in failure.reason
 
 
 async def test_a_handshake_that_does_not_end_is_ended(room):
@@ -263,6 +266,26 @@ async def test_a_handshake_that_does_not_end_is_ended(room):
         await asyncio.wait_for(received_by(client), PATIENCE)
         await asyncio.wait_for(peer._handshake, PATIENCE)
     assert not peer.connected
+    assert room.failures == [TransportFailed("ann", "publish", "not done after 0.05 s")]
+
+
+async def test_a_failing_subscriber_is_told_apart(room):
+    """Only one of the session's two connections is broken, and a session that was stopped fails no more."""
+    object.__setattr__(room.engine._settings, "handshake_timeout", 0.05)
+    _, tracks = await room.publish("ann", AudioStreamTrack())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind(("127.0.0.1", 0))
+        for session in ("cyd", "bob"):
+            await room.engine.subscribe(session, frozenset(tracks.values()))
+            offer = await room.next_offer(session)
+            answer = offer.sdp.replace("actpass", "active").replace("sendonly", "recvonly")
+            await room.engine.answer(session, offer.number, answer)
+            client.sendto(check(*ice_credentials(offer.sdp)), ("127.0.0.1", room.engine.port))
+            await asyncio.wait_for(received_by(client), PATIENCE)
+            if session == "cyd":
+                await room.engine.stop("cyd")
+        await asyncio.wait_for(room.engine._subscribers["bob"].peer._handshake, PATIENCE)
+    assert room.failures == [TransportFailed("bob", "subscribe", "not done after 0.05 s")]
 
 
 async def test_more_tracks_than_allowed_are_refused(room):

@@ -5,13 +5,17 @@ from aiortc.rtp import RtcpPacket, RtpPacket
 
 from services.edge_gateway.media import rtcp
 from services.edge_gateway.media.codecs import CODECS
+from services.edge_gateway.media.ice import Credentials
 from services.edge_gateway.media.interface import Track
 from services.edge_gateway.media.rtp import Packet
 from services.edge_gateway.media.sdp import OfferedTrack
+from services.edge_gateway.media.sdp_writer import LocalTransport
+from services.edge_gateway.media.subscriber import Subscriber
 from services.edge_gateway.media.subscription import Subscription
 from services.edge_gateway.media.track import PublishedTrack
 
 SSRC, RTX_SSRC, OURS = 1000, 1001, 9
+TRANSPORT = LocalTransport(Credentials("ufrag", "password"), ":".join(["AB"] * 32), ("192.0.2.1",), 40000)
 
 
 class Client:
@@ -35,6 +39,16 @@ class Client:
         items = [item for data in self.rtcp for item in rtcp.parse(data)]
         self.rtcp.clear()
         return items
+
+
+class SubscribingClient(Client):
+    """The peer connection of a subscriber, connected."""
+
+    connected = True
+    remote = None
+
+    def expect(self, fingerprints) -> None:
+        """Accept any client."""
 
 
 @pytest.fixture
@@ -97,6 +111,15 @@ def test_what_does_not_come_is_asked_for_again(publisher, video):
     assert publisher.asked() == [rtcp.Nack(SSRC, (11,))]
 
 
+def test_holes_in_quick_succession_make_few_requests(publisher, video):
+    """Every second packet of a thousand a second is lost: 50 requests a second, each for all that is due."""
+    for index in range(400):
+        video.on_packet(media(2 * index), index / 1000)
+    requests = publisher.asked()
+    assert len(requests) == 20
+    assert requests[1].sequences == tuple(range(3, 42, 2))
+
+
 def test_probes_and_strange_payload_types_are_not_forwarded(publisher, video):
     """A retransmission of what was not missing is a bandwidth probe."""
     client, _ = subscribed(video)
@@ -117,7 +140,7 @@ def test_audio_is_not_asked_for_again(publisher):
     client, subscription = subscribed(track)
     for sequence in (10, 12, 11):
         track.on_packet(media(sequence, payload_type=109), 0.0)
-    subscription.repair((client.rtp[0].sequence_number,), 0.0)
+    subscription.repair((client.rtp[0].sequence_number,))
     track.tick(1.0)
     assert publisher.asked() == []
     assert [packet.payload_type for packet in client.rtp] == [111] * 3
@@ -132,7 +155,7 @@ def test_subscribers_get_again_what_they_miss(video, rtx):
     sent = client.rtp.copy()
     client.rtp.clear()
     numbers = tuple(packet.sequence_number for packet in sent[5:8])
-    subscription.repair((*numbers, (numbers[0] - 100) & 0xFFFF), 0.0)
+    subscription.repair((*numbers, (numbers[0] - 100) & 0xFFFF))
     if rtx:
         assert [(packet.ssrc, packet.payload_type, packet.payload) for packet in client.rtp] == [
             (51, 97, packet.sequence_number.to_bytes(2, "big") + packet.payload) for packet in sent[5:8]
@@ -142,23 +165,35 @@ def test_subscribers_get_again_what_they_miss(video, rtx):
         assert [packet.serialize() for packet in client.rtp] == [packet.serialize() for packet in sent[5:8]]
 
 
-def test_repairs_are_bounded(video):
-    """Nobody makes an amplifier of the history."""
-    client, subscription = subscribed(video)
+@pytest.mark.parametrize("there", [True, False])
+def test_repairs_are_bounded(monkeypatch, video, there):
+    """Nobody makes an amplifier of the history, nor keeps us busy with looking for what is not there."""
+    client = SubscribingClient()
+    subscriber = Subscriber("bob", lambda *_: client, lambda _: TRANSPORT, client.out, 4)
+    assert subscriber.want({"v": video})
+    offer = subscriber.make_offer()
+    assert not subscriber.answer(1, offer.sdp.replace("actpass", "active").replace("sendonly", "recvonly"))
+    (ssrc,) = subscriber._by_ssrc
     video.on_packet(media(10), 0.0)
-    number = client.rtp[0].sequence_number
-    client.rtp.clear()
-    subscription.repair((number,) * 1000, 1.0)
-    subscription.repair((number,), 1.9)
-    assert len(client.rtp) == 300
-    subscription.repair((number,), 2.1)
-    assert len(client.rtp) == 301
+    number = client.rtp.pop().sequence_number
+    looked_for, find = [], video.find
+    monkeypatch.setattr(video, "find", lambda sequence: looked_for.append(sequence) or find(sequence))
+    missed = [number if there else number + 100] * 250
+    for _ in range(10):
+        subscriber.on_rtcp(rtcp.nack(1, ssrc, missed), 1.0)
+        subscriber.on_rtcp(rtcp.nack(1, ssrc, missed), 1.9)
+    assert (len(looked_for), len(client.rtp)) == (1000, 1000 * there)
+    # What names no stream of ours counts too.
+    subscriber.on_rtcp(rtcp.nack(1, ssrc + 1, missed), 2.0)
+    for _ in range(10):
+        subscriber.on_rtcp(rtcp.nack(1, ssrc, missed), 2.1)
+    assert len(looked_for) == 1000 + 750
 
 
 def test_nothing_is_repaired_or_reported_before_the_first_packet(video):
     """There are no numbers yet."""
     client, subscription = subscribed(video)
-    subscription.repair((1, 2), 0.0)
+    subscription.repair((1, 2))
     video.on_sender_report(rtcp.SenderReport(SSRC, 1, 2), 0.0)
     assert (client.rtp, client.rtcp) == ([], [])
 
@@ -190,6 +225,27 @@ def test_sender_reports_are_translated(video):
         assert description.chunks[0].items == [(1, b"stream")]
         offset = 0 if client is early else 3000
         assert (report.sender_info.rtp_timestamp - client.rtp[0].timestamp + offset) & 0xFFFFFFFF == 50
+
+
+def test_sender_reports_are_passed_on_ten_times_a_second_at_most(video):
+    """Each goes to every subscriber, and 70 fit into one datagram."""
+    client, _ = subscribed(video)
+    video.on_packet(media(10), 0.0)
+    for number in range(70):
+        video.on_sender_report(rtcp.SenderReport(SSRC, number, 30000), 1.0)
+    assert len(client.rtcp) == 1
+    video.on_sender_report(rtcp.SenderReport(SSRC, 70, 30000), 1.1)
+    assert len(client.rtcp) == 2
+
+
+def test_a_closed_track_sends_nothing_again(video):
+    """Neither what comes, nor what is kept."""
+    client, subscription = subscribed(video)
+    video.on_packet(media(10), 0.0)
+    video.close()
+    subscription.repair((client.rtp[0].sequence_number,))
+    video.on_packet(media(11), 0.0)
+    assert len(client.rtp) == 1
 
 
 def test_after_removal_nothing_is_forwarded(video):

@@ -1,6 +1,8 @@
 """RTCP, against aiortc as an independent opinion."""
 
 import contextlib
+import struct
+import time
 
 import pytest
 from aiortc import rtp as oracle
@@ -57,6 +59,35 @@ def test_what_we_have_no_use_for_is_skipped():
     """REMB, receiver reports, goodbyes and unknown types."""
     data = rtcp.bitrate_limit(1, 1000, [2]) + rtcp.receiver_report(1, []) + bytes(oracle.RtcpByePacket([1])) + bytes.fromhex("80cf0000")
     assert rtcp.parse(data) == []
+
+
+def test_a_nack_asks_for_so_much_and_no_more():
+    """2 kB of them could name 8,500 packets; however they are split, a few hundred are read."""
+    entries = b"".join(struct.pack("!HH", 17 * index, 0xFFFF) for index in range(500))
+    large = struct.pack("!BBHII", 0x81, 205, 502, 1, 7) + entries
+    assert rtcp.parse(large) == [rtcp.Nack(7, tuple(range(256)))]
+    assert rtcp.parse(large, nacked=20) == [rtcp.Nack(7, tuple(range(20)))]
+    small = [struct.pack("!BBHII", 0x81, 205, 3, 1, 7) + entries[at : at + 4] for at in range(0, 2000, 4)]
+    read = rtcp.parse(b"".join(small))
+    assert len(read) == 64
+    assert [number for nack in read for number in nack.sequences] == list(range(256))
+
+
+def test_a_compound_packet_has_so_many_items_and_no_more():
+    """A sender report goes to every subscriber, a request for a key frame to the publisher."""
+    report = rtcp.sender_report(rtcp.SenderReport(1, 2, 3), 4, 5)
+    assert rtcp.parse(report * 73) == [rtcp.SenderReport(1, 2, 3)] * 64
+    intra = oracle.RtcpPsfbPacket(oracle.RTCP_PSFB_FIR, 1, 0, bytes(8) * 250)
+    assert rtcp.parse(bytes(intra)) == [rtcp.KeyFrameRequest(0)] * 64
+
+
+def test_many_scattered_losses_are_written_in_little_time():
+    """In one pass, not one for each of them; 17 in a row are one entry."""
+    assert len(rtcp.nack(5, 7, range(35))) == 12 + 4 * 3
+    missing = range(0, 0x10000, 17)
+    began = time.process_time()
+    assert len(rtcp.nack(5, 7, missing)) == 12 + 4 * len(missing)
+    assert time.process_time() - began < 0.1
 
 
 @pytest.mark.parametrize(

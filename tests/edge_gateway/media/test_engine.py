@@ -1,0 +1,118 @@
+"""The engine's book-keeping: who gets an offer, and what many changes at once cost."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.edge_gateway.media.engine import UdpMediaEngine
+from services.edge_gateway.media.interface import Offer
+from services.edge_gateway.media.settings import MediaSettings
+
+CAPTURED = Path(__file__).parents[2] / "unit" / "media" / "sdp" / "chromium-offer.sdp"
+
+
+class House:
+    """An engine whose clients are only told things."""
+
+    def __init__(self) -> None:
+        self.engine: UdpMediaEngine
+        self.offers: list[Offer] = []
+
+    async def enter(self, count: int, links: int) -> list[str]:
+        """Have sessions publish, each subscribed to the tracks of some others, and connected."""
+        sessions = [f"{count}-{index}" for index in range(count)]
+        tracks = [{track.id for track in (await self.engine.publish(session, offered())).tracks} for session in sessions]
+        for index, session in enumerate(sessions):
+            wanted = set().union(*(tracks[(index + link) % count] for link in range(1, links + 1)))
+            await self.engine.subscribe(session, frozenset(wanted))
+        await self.settle()
+        for session in sessions:
+            subscriber = self.engine._subscribers[session]
+            subscriber._negotiated.update(subscriber._subscriptions)
+            subscriber.on_connected()
+        self.offers.clear()
+        return sessions
+
+    @staticmethod
+    async def settle() -> None:
+        """Let the loop turn until what is due is done."""
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+def offered() -> str:
+    """Give what a browser offers."""
+    return "\r\n".join(CAPTURED.read_text().splitlines()) + "\r\n"
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    """Give an engine."""
+    house = House()
+    settings = MediaSettings(host="127.0.0.1", port=0, max_subscriptions=500, max_media_lines=600)
+    house.engine = await UdpMediaEngine.start(settings, house.offers.append)
+    yield house
+    await house.engine.close()
+
+
+async def test_an_offer_that_cannot_be_made_takes_no_other_with_it(house, monkeypatch):
+    """It is lost loudly, with the session's name; the others go out."""
+    sessions = await house.enter(4, 1)
+    for session in sessions[:3]:
+        house.engine._subscribers[session]._open = None
+
+    def broken() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(house.engine._subscribers[sessions[1]], "make_offer", broken)
+    for session in sessions[:3]:
+        await house.engine.subscribe(session, frozenset())
+    with capture_logs() as logs:
+        await house.settle()
+    assert [offer.session for offer in house.offers] == [sessions[0], sessions[2]]
+    assert [(entry["event"], entry["session"]) for entry in logs] == [("media_offer_lost", sessions[1])]
+
+
+async def test_those_who_stop_together_get_no_offers_of_each_other(house):
+    """Those who stay get one, however many leave."""
+    sessions = await house.enter(10, 9)
+    for session in sessions:
+        house.engine._subscribers[session]._open = None
+    for session in sessions[:7]:
+        await house.engine.stop(session)
+    await house.settle()
+    assert [offer.session for offer in house.offers] == sessions[7:]
+    assert [len(offer.mids) for offer in house.offers] == [2 * 2] * 3
+
+
+@pytest.mark.parametrize("links", [4, None])
+async def test_the_cost_of_stopping_grows_with_what_is_stopped(house, links):
+    """Counted in the interpreter's steps for each subscription that ends: a room, and one six times as large, cost the same."""
+    costs = []
+    for room in (10, 60):
+        each = links or room - 1
+        sessions = await house.enter(room, each)
+        steps = 0
+
+        def count_steps(frame: FrameType, event: str, _argument: object) -> object:
+            nonlocal steps
+            frame.f_trace_lines, frame.f_trace_opcodes = False, True
+            steps += event == "opcode"
+            return count_steps
+
+        before = sys.gettrace()
+        sys.settrace(count_steps)
+        try:
+            for session in sessions:
+                await house.engine.stop(session)
+            await house.settle()
+        finally:
+            sys.settrace(before)
+        assert house.offers == []
+        costs.append(steps / (room * each))
+    assert costs[1] < costs[0] * 1.1

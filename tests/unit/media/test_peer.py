@@ -1,0 +1,147 @@
+"""What a client's packets may make us keep."""
+
+import os
+import struct
+
+import pytest
+from pylibsrtp import Error, Policy, Session
+
+from services.edge_gateway.media.dtls import SharedCertificate
+from services.edge_gateway.media.ice import IceLite
+from services.edge_gateway.media.peer import Peer
+from services.edge_gateway.media.srtp import Buffer, SrtpContext
+
+KEY = os.urandom(44)
+MINE = 7
+"""The SSRC that the publisher's SDP named."""
+
+
+def session(kind: int) -> Session:
+    """Make one direction."""
+    return Session(Policy(KEY, kind, 0, Policy.SRTP_PROFILE_AEAD_AES_256_GCM))
+
+
+def rtp(ssrc: int, sequence: int = 1) -> bytes:
+    """Make a packet that the client encrypted."""
+    return session(Policy.SSRC_ANY_OUTBOUND).protect(struct.pack("!BBHII", 0x80, 96, sequence, 0, ssrc))
+
+
+def rtcp(ssrc: int) -> bytes:
+    """Make a receiver report that the client encrypted."""
+    return session(Policy.SSRC_ANY_OUTBOUND).protect_rtcp(struct.pack("!BBHI", 0x80, 201, 1, ssrc))
+
+
+class Mux:
+    """No socket."""
+
+    def __init__(self) -> None:
+        self.ice = IceLite()
+        self.out = Buffer()
+
+
+class User:
+    """Takes one stream, and remembers what came."""
+
+    connection = "publish"
+
+    def __init__(self, ssrcs: frozenset[int]) -> None:
+        self.ssrcs = ssrcs
+        self.got = []
+
+    def on_connected(self) -> None:
+        """Nothing follows."""
+
+    def on_rtp(self, packet, now) -> None:  # noqa: ARG002 - the protocol has it
+        """Remember whose it is."""
+        self.got.append(("rtp", int.from_bytes(packet[8:12], "big")))
+
+    def on_rtcp(self, data, now) -> None:  # noqa: ARG002
+        """Remember whose it is."""
+        self.got.append(("rtcp", int.from_bytes(data[4:8], "big")))
+
+
+@pytest.fixture
+def connect():
+    """Give a function that makes a peer connection of a user, connected."""
+    buffer = Buffer()
+
+    def connected(user: User):
+        peer = Peer("ann", user, Mux(), SharedCertificate.generateCertificate(), 5.0, failed=lambda _: None)
+        streams = session(Policy.SSRC_ANY_INBOUND)
+        peer._receive = SrtpContext(streams)
+
+        def receive(packet: bytes) -> None:
+            buffer.view[: len(packet)] = packet
+            peer.on_srtp(buffer, len(packet), 0.0)
+
+        return receive, streams
+
+    return connected
+
+
+def kept(streams: Session, ssrcs) -> list[int]:
+    """Say of which SSRCs libsrtp has a stream, and remove those."""
+    found = []
+    for ssrc in ssrcs:
+        try:
+            streams.remove_stream(ssrc)
+        except Error:
+            continue
+        found.append(ssrc)
+    return found
+
+
+def test_rtp_that_was_not_announced_is_not_decrypted(connect):
+    """Libsrtp keeps a stream for every SSRC that it decrypts, in a list that it searches for every packet."""
+    user = User(frozenset({MINE}))
+    receive, streams = connect(user)
+    for ssrc in range(20):
+        receive(rtp(ssrc))
+    assert user.got == [("rtp", MINE)]
+    assert kept(streams, range(20)) == [MINE]
+
+
+def test_a_subscriber_sends_no_rtp(connect):
+    """Its feedback is heard."""
+    user = User(frozenset())
+    receive, streams = connect(user)
+    for ssrc in range(20):
+        receive(rtp(ssrc))
+    receive(rtcp(5))
+    assert user.got == [("rtcp", 5)]
+    assert kept(streams, range(20)) == [5]
+
+
+def test_of_rtcp_the_latest_senders_are_kept(connect):
+    """A browser may have one for each track that comes and goes, so there is no last one; the media's own is never forgotten."""
+    user = User(frozenset({MINE}))
+    receive, streams = connect(user)
+    receive(rtp(MINE))
+    for ssrc in range(100, 300):
+        receive(rtcp(ssrc))
+    receive(rtcp(MINE))
+    assert len(user.got) == 202
+    assert kept(streams, [MINE, *range(100, 300)]) == [MINE, *range(300 - 64, 300)]
+
+
+def test_packets_of_any_length_are_harmless(connect):
+    """Also such as end before their SSRC."""
+    user = User(frozenset({MINE}))
+    receive, _ = connect(user)
+    for kind in (0x60, 0xC9):
+        for length in range(1, 40):
+            receive(bytes([0x80, kind, *bytes(38)])[:length])
+    assert user.got == []
+
+
+def test_what_is_sent_no_more_is_forgotten():
+    """A long session has many subscriptions one after the other."""
+    peer = Peer("ann", User(frozenset()), Mux(), SharedCertificate.generateCertificate(), 5.0, failed=lambda _: None)
+    peer.forget(MINE)
+    streams = session(Policy.SSRC_ANY_OUTBOUND)
+    peer._transmit = SrtpContext(streams)
+    for ssrc in (MINE, 8):
+        streams.protect(struct.pack("!BBHII", 0x80, 96, 1, 0, ssrc))
+    peer.forget(MINE)
+    peer.forget(MINE)
+    assert kept(streams, [MINE, 8]) == [8]
