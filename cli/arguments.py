@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
+from shared.contracts.errors import ConfigurationError
 from shared.contracts.ids import CommandId, InvalidIdError, SdkAppId, UserId, parse_room_id
 
 if TYPE_CHECKING:
@@ -58,9 +59,25 @@ def command_id(text: str) -> str:
         raise argparse.ArgumentTypeError("1 to 64 of A-Z a-z 0-9 _ -") from None
 
 
+def add_app(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names an app."""
+    parser.add_argument("--app", type=app, default=os.environ.get("STAGEDOOR_SDK_APP_ID"), help="the sdkAppId (STAGEDOOR_SDK_APP_ID)")
+
+
+def required_app(arguments: argparse.Namespace) -> int:
+    """Return the app, which may come from the environment.
+
+    Raises:
+        ConfigurationError: it comes from nowhere.
+    """
+    if arguments.app is None:
+        raise ConfigurationError("which app? give --app, or set STAGEDOOR_SDK_APP_ID")
+    return int(arguments.app)
+
+
 def add_room(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that name a room."""
-    parser.add_argument("--app", type=app, default=os.environ.get("STAGEDOOR_SDK_APP_ID"), help="the sdkAppId (STAGEDOOR_SDK_APP_ID)")
+    add_app(parser)
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--room", type=number_room, help="a room that has a number")
     kind.add_argument("--str-room", type=string_room, dest="room", metavar="ROOM", help="a room that has a string")

@@ -40,6 +40,8 @@ def nats_configuration(directory: Path, port: int, token: str | None = None, *, 
     lines = [
         'host: "127.0.0.1"',
         f"port: {port}",
+        # Monitoring: what is connected, and to what it is subscribed.
+        'http: "127.0.0.1:-1"',
         f"ports_file_dir: {json.dumps(str(directory))}",
         # A frozen client is noticed in seconds, and its work goes to another.
         'ping_interval: "3s"',
@@ -68,6 +70,7 @@ class LocalNats:
         self.token = token
         self._sync_always = sync_always
         self.url = ""
+        self.monitoring_url = ""
         self._port = port
         self.process: asyncio.subprocess.Process | None = None
 
@@ -97,7 +100,7 @@ class LocalNats:
                 preexec_fn=die_with_parent,
             )
         ports = self.directory / f"nats-server_{self.process.pid}.ports"
-        self.url = await self._wait(ports, log_path)
+        self.url, self.monitoring_url = await self._wait(ports, log_path)
         # From now on the same port, so that a restart is found again.
         self._port = int(self.url.rpartition(":")[2])
 
@@ -108,14 +111,14 @@ class LocalNats:
         os.kill(self.process.pid, number)
         await self.process.wait()
 
-    async def _wait(self, ports: Path, log_path: Path) -> str:
+    async def _wait(self, ports: Path, log_path: Path) -> tuple[str, str]:
         assert self.process is not None
         ended = asyncio.create_task(self.process.wait())
         try:
             async with asyncio.timeout(_START_SECONDS):
                 while not ended.done():
-                    if (url := _client_url(ports)) is not None:
-                        return url
+                    if (urls := _urls(ports)) is not None:
+                        return urls
                     await asyncio.wait({ended}, timeout=0.01)
         except TimeoutError:
             await self.stop()
@@ -124,10 +127,11 @@ class LocalNats:
         raise ConfigurationError(f"nats-server did not start: {_tail(log_path)}")
 
 
-def _client_url(ports: Path) -> str | None:
+def _urls(ports: Path) -> tuple[str, str] | None:
     """Read the file that the server writes once it listens."""
     try:
-        return str(json.loads(ports.read_text())["nats"][0])
+        listening = json.loads(ports.read_text())
+        return str(listening["nats"][0]), str(listening["monitoring"][0])
     except (OSError, ValueError, LookupError):
         return None
 

@@ -1,8 +1,6 @@
 """`stagedoor remove`, `dismiss` and `rooms`: the same commands, on the same bus, that admin_api sends."""
 
 import argparse
-import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncIterator
 
@@ -10,17 +8,15 @@ import nats.errors
 from nats.aio.client import Client
 from pydantic import ValidationError
 
-from cli.arguments import Commands, add_room, command_id, user
-from shared.bus.connection import connection_of, make_broker
+from cli.arguments import Commands, add_room, command_id, required_app, user
+from cli.bus import connected
 from shared.bus.stream import EventStream
 from shared.clients.commands import CommandClient, deadline
 from shared.contracts.commands import MAX_USERS_PER_REMOVE, Dismiss, Remove
 from shared.contracts.errors import ConfigurationError, UnavailableError
 from shared.contracts.replies import RoomsQuery, RoomsReply, RoomSummary
-from shared.contracts.subjects import ROOMS, Part
-from shared.settings import BusSettings
+from shared.contracts.subjects import ROOMS
 
-_CONNECT_SECONDS = 5.0
 _COMMAND_SECONDS = 10.0
 
 
@@ -44,7 +40,7 @@ async def run_remove(arguments: argparse.Namespace) -> int:
     """Send the command through the door and print who was removed."""
     if len(set(arguments.users)) > MAX_USERS_PER_REMOVE:
         raise ConfigurationError(f"one command removes at most {MAX_USERS_PER_REMOVE} users")
-    async with _bus() as connection:
+    async with connected() as connection:
         reply = await CommandClient(connection).send(Remove(**_common(arguments), users=tuple(dict.fromkeys(arguments.users))))
     for removed in reply.removed:
         print(f"removed    {removed.user}  session {removed.session} on {removed.gateway}")
@@ -55,7 +51,7 @@ async def run_remove(arguments: argparse.Namespace) -> int:
 
 async def run_dismiss(arguments: argparse.Namespace) -> int:
     """Send the command through the door and print how many it concerned."""
-    async with _bus() as connection:
+    async with connected() as connection:
         reply = await CommandClient(connection).send(Dismiss(**_common(arguments)))
     print(f"dismissed  {reply.sessions} session{'' if reply.sessions == 1 else 's'}")
     return 0
@@ -64,7 +60,7 @@ async def run_dismiss(arguments: argparse.Namespace) -> int:
 async def run_rooms(arguments: argparse.Namespace) -> int:
     """Ask every partition for its rooms and print them."""
     count = 0
-    async with _bus() as connection:
+    async with connected() as connection:
         for partition in range(await EventStream(connection).partitions()):
             async for room in _rooms(connection, partition):
                 count += 1
@@ -98,28 +94,9 @@ def _line(room: RoomSummary) -> str:
 
 
 def _common(arguments: argparse.Namespace) -> dict[str, object]:
-    if arguments.app is None:
-        raise ConfigurationError("which app? give --app, or set STAGEDOOR_SDK_APP_ID")
     return {
         "id": arguments.id or secrets.token_hex(16),
-        "app": arguments.app,
+        "app": required_app(arguments),
         "room": arguments.room,
         "expires_at": deadline(_COMMAND_SECONDS),
     }
-
-
-@contextlib.asynccontextmanager
-async def _bus() -> AsyncIterator[Client]:
-    settings = BusSettings.load()
-    broker = make_broker(settings, Part.OPERATOR)
-    try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            await broker.connect()
-    except TimeoutError as error:
-        raise UnavailableError(
-            f"no NATS at {settings.nats_url} that lets us in: is `stagedoor up` running? (STAGEDOOR_NATS_URL, STAGEDOOR_NATS_TOKEN)"
-        ) from error
-    try:
-        yield connection_of(broker)
-    finally:
-        await broker.stop()

@@ -29,13 +29,19 @@ def build(
         settings: what it is told.
         clock: Unix time in milliseconds.
         monotonic: a clock in seconds that never goes back.
-        new_id: makes the random ids of requests and commands; each is used once.
+        new_id: makes the random ids of requests; each is used once.
     """
     broker = make_broker(settings, Part.ADMIN)
     registry = BusRegistry()
     endpoint = Endpoint(
         settings.apps(),
-        Administration(registry, clock, settings.admin_command_seconds),
+        Administration(
+            registry,
+            registry,
+            clock=clock,
+            seconds=settings.admin_command_seconds,
+            receipt_seconds=settings.admin_receipt_seconds,
+        ),
         RateLimits(settings.admin_rate),
         body_bytes=settings.admin_body_bytes,
         clock=clock,

@@ -1,19 +1,24 @@
 """The registry, over NATS."""
 
+from contextlib import AbstractAsyncContextManager
+
 from nats.aio.client import Client
 
 from shared.bus.stream import EventStream
 from shared.clients.commands import CommandClient
+from shared.clients.gathering import Gathering
+from shared.clients.receipts import Receipts
 from shared.contracts.commands import Dismiss, Remove
 from shared.contracts.errors import UnavailableError
 from shared.contracts.replies import DismissReply, RemoveReply
 
 
 class BusRegistry:
-    """Sends commands to the owners of partitions, once the stream has said how many there are."""
+    """Sends commands to the owners of partitions, once the stream has said how many there are, and hears of receipts."""
 
     def __init__(self) -> None:
         self._client: CommandClient | None = None
+        self._receipts: Receipts | None = None
 
     async def start(self, connection: Client) -> None:
         """Wait for the stream.
@@ -21,6 +26,7 @@ class BusRegistry:
         Raises:
             ConfigurationError: there is one that cannot be ours.
         """
+        self._receipts = Receipts(connection)
         self._client = CommandClient(connection, await EventStream(connection).wait_for_partitions())
 
     def missing(self) -> list[str]:
@@ -34,6 +40,19 @@ class BusRegistry:
     async def dismiss(self, command: Dismiss) -> DismissReply:
         """Dissolve a room."""
         return await self._ready().send(command)
+
+    def gathering(self, app: int, command: str) -> AbstractAsyncContextManager[Gathering]:
+        """Listen for the receipts of a command that is about to be sent."""
+        return self._stored().gathering(app, command)
+
+    async def read(self, app: int, command: str, into: Gathering) -> None:
+        """Add what is stored of a command."""
+        await self._stored().read(app, command, into)
+
+    def _stored(self) -> Receipts:
+        if self._receipts is None:
+            raise UnavailableError("there is no event stream yet")
+        return self._receipts
 
     def _ready(self) -> CommandClient:
         if self._client is None:

@@ -40,7 +40,7 @@ class Endpoint:
         body_bytes: the largest body.
         clock: Unix time in milliseconds.
         monotonic: a clock in seconds that never goes back.
-        new_id: makes the random ids of requests and commands.
+        new_id: makes the random ids of requests.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Endpoint:
         if not self._rates.take((caller.secret_id, action), self._monotonic()):
             raise ApiError(Code.REQUEST_LIMIT_EXCEEDED, "Too many requests a second for this action; try again later.")
         wanted = requests.read(model, signed.method, signed.query, signed.header("content-type") or "", signed.body)
-        order = Order(command=self._new_id().hex, correlation=request_id, allowed_app=caller.app.sdk_app_id)
+        order = Order(command=caller.fingerprint, correlation=request_id, allowed_app=caller.app.sdk_app_id)
         line.update(room=wanted.room, command=order.command)
         if isinstance(wanted, requests.RemoveRequest):
             # Who it is about is personal data: a number here, the names only where somebody debugs.

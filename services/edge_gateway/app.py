@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -13,6 +14,7 @@ from services.edge_gateway.house import House
 from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.interface import MediaEngine, Offer
 from services.edge_gateway.media.settings import MediaSettings
+from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.settings import GatewaySettings
 from services.edge_gateway.signalling import Signalling
 from services.edge_gateway.web import routes
@@ -20,6 +22,7 @@ from shared.bus.connection import connection_of, make_broker
 from shared.bus.follower import Follower
 from shared.bus.stream import EventStream
 from shared.clients.commands import CommandClient, deadline
+from shared.clients.receipts import Receipts
 from shared.contracts.commands import Announce, Join, Leave
 from shared.contracts.errors import RefusedError, StagedoorError, UnavailableError
 from shared.contracts.ids import gateway_id
@@ -31,6 +34,7 @@ log = structlog.get_logger()
 
 _RETRY_SECONDS = 0.5
 _ANNOUNCE_SECONDS = 5.0
+_RECEIPT_SECONDS = 1.0
 
 StartMedia = Callable[[MediaSettings, Callable[[Offer], None]], Awaitable[MediaEngine]]
 
@@ -111,6 +115,7 @@ class Process:
             registry=registry,
             media=media,
             rooms=gateway.rooms,
+            receipts=ReceiptBook(name, Receipts(connection), lambda: time.time_ns() // 1_000_000),
             reconnect_grace=self._settings.reconnect_grace,
             new_id=self._new_id,
             expires_at=deadline,
@@ -127,6 +132,8 @@ class Process:
         self.house = None
         if self._gateway is not None:
             await self._gateway.close(self._settings.stop_seconds / 2)
+            if self._gateway.house is not None:
+                await self._gateway.house.receipts.close(_RECEIPT_SECONDS)
         if self._following is not None:
             self._following.cancel()
         if self._media is not None:

@@ -46,7 +46,7 @@ class Gateway:
             return
         for fact in message.facts:
             if isinstance(fact, Joined | Left | Dissolved) and key is not None:
-                heard = Heard(fact, message.correlation)
+                heard = Heard(fact, message.command, message.correlation)
                 for session in self.rooms.in_room(key):
                     session.post(heard)
                 if isinstance(fact, Joined):

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.edge_gateway.media.interface import MediaEngine
 from services.edge_gateway.membership import Membership, Registry
+from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
 from shared.contracts.commands import Role
 from shared.contracts.ids import RoomKey
@@ -21,6 +22,7 @@ class House:
     registry: Registry
     media: MediaEngine
     rooms: LocalRooms
+    receipts: ReceiptBook
     reconnect_grace: float
     new_id: Callable[[], str]
     expires_at: Callable[[float], int]

@@ -15,6 +15,7 @@ class Heard:
     """A committed fact of the room."""
 
     fact: RoomFact
+    command: str
     correlation: str
 
 

@@ -25,6 +25,7 @@ from shared.contracts.commands import Role
 from shared.contracts.facts import Dissolved, Joined, Left
 from shared.contracts.ids import RoomKey
 from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
+from shared.contracts.receipts import SessionReceipt
 from shared.contracts.replies import JoinReply
 
 log = structlog.get_logger()
@@ -63,7 +64,9 @@ class Session:
         self._published: Stream | None = None
         self._leave_request: int | None = None
         self._leaving_as: Ending = LeaveReason.TIMED_OUT
-        self._ending: tuple[LeaveReason, str] | None = None
+        self._ending: tuple[LeaveReason, Heard] | None = None
+        self._media_stopped_at: int | None = None
+        self._receipt: SessionReceipt | None = None
         self._awaits_ack = False
         self._began = time.monotonic()
         self._grace: asyncio.TimerHandle | None = None
@@ -122,7 +125,7 @@ class Session:
         for action in actions:
             match action:
                 case Action.STOP_MEDIA:
-                    await self._house.media.stop(self.id)
+                    await self._stop_media()
                 case Action.SEND_LEAVE:
                     self._house.in_background(self._leave())
                 case Action.START_GRACE:
@@ -181,11 +184,11 @@ class Session:
             case Joined():
                 self._tell(*self._view.joined(fact, self.room.streams.values()))
             case Left() if any(end.session == self.id for end in fact.sessions):
-                await self._end(fact.reason, heard.correlation)
+                await self._end(fact.reason, heard)
             case Left():
                 self._tell(*self._view.left(fact))
             case Dissolved():
-                await self._end(LeaveReason.DISMISSED, heard.correlation)
+                await self._end(LeaveReason.DISMISSED, heard)
 
     async def _request(self, request: protocol.Request) -> None:
         if isinstance(request, protocol.LeaveRequest) and self._leave_request is None:
@@ -270,22 +273,28 @@ class Session:
         await self._membership.leave(self._leaving_as)
         self.post(LeaveDone())
 
-    async def _end(self, reason: LeaveReason, correlation: str) -> None:
-        self._ending = reason, correlation
+    async def _end(self, reason: LeaveReason, heard: Heard) -> None:
+        self._ending = reason, heard
         await self._move(Event.ENDED)
+
+    async def _stop_media(self) -> None:
+        stopped_at = await self._house.media.stop(self.id)
+        if self._media_stopped_at is None:
+            self._media_stopped_at = int(stopped_at * 1000)
 
     def _tell_ended(self) -> None:
         if self._leave_request is not None:
             self._socket.send(protocol.result(self._leave_request, {}))
         elif self._ending is not None and self._socket_open:
-            reason, correlation = self._ending
+            reason, heard = self._ending
             words = CLIENT_BANNED.get(reason)
-            self._socket.send(protocol.ended(reason, correlation, None if words is None else words._asdict()))
+            self._socket.send(protocol.ended(reason, heard.correlation, None if words is None else words._asdict()))
             self._awaits_ack = True
 
     async def _let_go(self) -> None:
         """The one exit: media stopped, the others told, the browser told and heard, the socket closed, one line written."""
-        await self._house.media.stop(self.id)
+        await self._stop_media()
+        self._write_receipt()
         self._house.rooms.exit(self)
         if self._grace is not None:
             self._grace.cancel()
@@ -293,10 +302,24 @@ class Session:
         if broken:
             self._house.in_background(self._leave())
         told = await self._wait_for_ack() if self._awaits_ack else None
+        self._write_receipt(told=bool(told))
         self._socket.close(CloseCode.GOING_AWAY if broken else CloseCode.ENDED)
         if self._view is not None:
-            reason, cause = self._ending or (self._leaving_as, self.correlation)
+            reason = self._ending[0] if self._ending else self._leaving_as
+            cause = self._ending[1].correlation if self._ending else self.correlation
             self._log.info("session_ended", reason=reason, cause=cause, told=told, seconds=round(time.monotonic() - self._began, 3))
+
+    def _write_receipt(self, *, told: bool = False) -> None:
+        """Report an ending that an administrator's command caused: media has stopped, and perhaps the browser was told."""
+        if self._ending is None or self._ending[0] not in (LeaveReason.REMOVED, LeaveReason.DISMISSED):
+            return
+        app, command = self._arrival.key.app, self._ending[1].command
+        if self._receipt is None:
+            assert self._media_stopped_at is not None
+            self._receipt = SessionReceipt(session=self.id, user=self.user, media_stopped_at=self._media_stopped_at)
+            self._house.receipts.media_stopped(app, command, self._receipt)
+        if told:
+            self._house.receipts.told(app, command, self._receipt)
 
     async def _wait_for_ack(self) -> bool:
         """Wait until the application was told; False where its browser is gone or does not say so in time."""

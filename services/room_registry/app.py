@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 from faststream.nats import NatsBroker, NatsMessage
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from pydantic import ValidationError
 
@@ -20,6 +21,7 @@ from shared.bus.connection import connection_of, make_broker
 from shared.bus.follower import Follower
 from shared.bus.replies import may_answer, respond
 from shared.bus.stream import EventStream
+from shared.clients.receipts import Receipts
 from shared.contracts.errors import RefusalCode, StagedoorError, UnavailableError
 from shared.contracts.ids import InvalidIdError
 from shared.contracts.replies import Refusal, RoomsQuery, RoomsReply
@@ -83,7 +85,7 @@ class Registry:
         """Fold the stream, and stand for partitions. ``fail`` is told if this replica cannot go on."""
         connection = connection_of(self._broker)
         stream = EventStream(connection)
-        count = await self._ensure(stream)
+        count = await self._ensure(connection, stream)
         replica = Replica(count, self._settings.limits(), lambda number: owners[number].folded())
         follower = Follower(connection, stream, replica.apply)
         name = self._new_id()
@@ -117,10 +119,11 @@ class Registry:
         """Say what is not served yet."""
         return ["the event stream"] if self._standing is None else self._standing.missing()
 
-    async def _ensure(self, stream: EventStream) -> int:
+    async def _ensure(self, connection: Client, stream: EventStream) -> int:
         settings = self._settings
         while True:
             try:
+                await Receipts(connection).ensure(settings.stream_replicas)
                 return await stream.ensure(settings.partitions, replicas=settings.stream_replicas, max_bytes=settings.stream_max_bytes)
             except UnavailableError as error:
                 log.warning("stream_waits", reason=str(error))

@@ -75,6 +75,12 @@ class Caller(NamedTuple):
 
     app: App
     secret_id: str
+    fingerprint: str
+    """64 hexadecimal digits: the same for every replay of what was signed, whatever its other headers say.
+
+    It covers the credential, the signed string and the body; or, where an ``Idempotency-Key`` is among the signed
+    headers, the credential and that key.
+    """
 
 
 class _Claim(NamedTuple):
@@ -106,11 +112,11 @@ def verify(request: HttpRequest, apps: Apps, now: float) -> Caller:
     if claim.date != datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d"):
         raise Tc3Error(SIGNATURE_FAILURE, "The date in the Credential is not the UTC date of the timestamp.")
     app, secret_key = found
-    if not any(
-        hmac.compare_digest(claim.signature, _sign(secret_key, claim, timestamp, canonical)) for canonical in _canonical(request, claim)
-    ):
+    texts = (_string_to_sign(claim, timestamp, canonical) for canonical in _canonical(request, claim))
+    signed = next((text for text in texts if hmac.compare_digest(claim.signature, _sign(secret_key, claim, text))), None)
+    if signed is None:
         raise Tc3Error(SIGNATURE_FAILURE, "The provided credentials could not be validated. Please check your signature is correct.")
-    return Caller(app, claim.secret_id)
+    return Caller(app, claim.secret_id, _fingerprint(request, claim, signed))
 
 
 def _claim(request: HttpRequest) -> _Claim:
@@ -157,10 +163,19 @@ def _signed_headers(request: HttpRequest, names: list[str]) -> Iterator[str]:
         yield from dict.fromkeys((lines, lines.lower()))
 
 
-def _sign(secret_key: str, claim: _Claim, timestamp: int, canonical: str) -> str:
+def _string_to_sign(claim: _Claim, timestamp: int, canonical: str) -> str:
     digest = hashlib.sha256(canonical.encode("latin-1")).hexdigest()
-    text = f"{_ALGORITHM}\n{timestamp}\n{claim.date}/{claim.service}/tc3_request\n{digest}"
+    return f"{_ALGORITHM}\n{timestamp}\n{claim.date}/{claim.service}/tc3_request\n{digest}"
+
+
+def _sign(secret_key: str, claim: _Claim, text: str) -> str:
     key = f"TC3{secret_key}".encode()
     for part in (claim.date, claim.service, "tc3_request"):
         key = hmac.digest(key, part.encode("latin-1"), hashlib.sha256)
     return hmac.new(key, text.encode("latin-1"), hashlib.sha256).hexdigest()
+
+
+def _fingerprint(request: HttpRequest, claim: _Claim, signed: str) -> str:
+    key = request.header("idempotency-key") if "idempotency-key" in claim.names.split(";") else None
+    parts = [claim.secret_id.encode(), signed.encode("latin-1"), request.body] if key is None else [claim.secret_id.encode(), key.encode()]
+    return hashlib.sha256(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()

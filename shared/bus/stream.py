@@ -1,6 +1,7 @@
 """The stream of events: created once, read by everybody, written by the registry's ledger only."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -115,7 +116,7 @@ class EventStream:
             UnavailableError: JetStream does not answer; what came before was yielded.
         """
         while after < until:
-            batch = await self._read_batch(after, min(_READ_BATCH, until - after))
+            batch = await read_batch(self._connection, STREAM, REPUBLISH_SOURCE, after, min(_READ_BATCH, until - after))
             if not batch:
                 # A replica that lags answers with less than the leader has.
                 raise UnavailableError(f"the stream shows nothing after {after} yet, though {until} is committed")
@@ -133,29 +134,41 @@ class EventStream:
         except (APIError, nats.errors.Error, TimeoutError) as error:
             raise UnavailableError(f"JetStream does not answer: {error or type(error).__name__}") from error
 
-    async def _read_batch(self, after: int, size: int) -> list[Stored]:
-        # nats-py reads one message a request; the server gives a batch: https://github.com/nats-io/nats-architecture-and-design (ADR-31)
-        request = {"seq": after + 1, "next_by_subj": REPUBLISH_SOURCE, "batch": size}
-        inbox = self._connection.new_inbox()
-        replies: asyncio.Queue[Msg] = asyncio.Queue(maxsize=size + 1)
 
-        async def collect(message: Msg) -> None:
-            replies.put_nowait(message)
+async def read_batch(connection: Client, stream: str, subject: str, after: int, size: int) -> list[Stored]:
+    """Read up to ``size`` messages of a stream on a subject, in order, with sequences above ``after``.
 
-        subscription = await self._connection.subscribe(inbox, cb=collect)
-        batch: list[Stored] = []
-        try:
-            await self._connection.publish(f"$JS.API.DIRECT.GET.{STREAM}", json.dumps(request).encode(), reply=inbox)
-            while True:
-                async with asyncio.timeout(_READ_SECONDS):
-                    message = await replies.get()
-                headers = message.headers or {}
-                if (status := headers.get(_STATUS_HEADER)) is not None:
-                    if status in ("204", "404"):
-                        return batch
-                    raise UnavailableError(f"reading the stream: status {status}")
-                batch.append(Stored(int(headers[SEQUENCE_HEADER]), headers[_SUBJECT_HEADER], message.data))
-        except (nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"reading the stream: {error or type(error).__name__}") from error
-        finally:
+    nats-py reads one message a request; the server gives a batch of them (NATS ADR-31).
+
+    Raises:
+        UnavailableError: JetStream does not answer.
+    """
+    request = {"seq": after + 1, "next_by_subj": subject, "batch": size}
+    inbox = connection.new_inbox()
+    replies: asyncio.Queue[Msg] = asyncio.Queue(maxsize=size + 1)
+
+    async def collect(message: Msg) -> None:
+        replies.put_nowait(message)
+
+    try:
+        subscription = await connection.subscribe(inbox, cb=collect)
+    except nats.errors.Error as error:
+        raise UnavailableError(f"reading the stream: {error}") from error
+    batch: list[Stored] = []
+    try:
+        await connection.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+        while True:
+            async with asyncio.timeout(_READ_SECONDS):
+                message = await replies.get()
+            headers = message.headers or {}
+            if (status := headers.get(_STATUS_HEADER)) is not None:
+                if status in ("204", "404"):
+                    return batch
+                raise UnavailableError(f"reading the stream: status {status}")
+            batch.append(Stored(int(headers[SEQUENCE_HEADER]), headers[_SUBJECT_HEADER], message.data))
+    except (nats.errors.Error, TimeoutError) as error:
+        raise UnavailableError(f"reading the stream: {error or type(error).__name__}") from error
+    finally:
+        # Without a connection there is nothing to unsubscribe from.
+        with contextlib.suppress(nats.errors.Error):
             await subscription.unsubscribe()

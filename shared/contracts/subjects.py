@@ -4,6 +4,7 @@
     stagedoor.v1.evt.<partition>.<app>.<room>.<verb>     the stream: what is committed
     stagedoor.v1.pub.<partition>.<app>.<room>.<verb>     its republish, for gateways and whoever listens
     stagedoor.v1.qry.<partition>.rooms                   request/reply: what rooms there are
+    stagedoor.v1.rcpt.<app>.<command>.<gateway>          receipts: a stream of their own, for a day
     stagedoor.v1.lease.<replica>                         a registry is there; silence for the lease's length says it is not
 
 Messages that concern no single room have `_` as app and room.
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from shared.contracts import commands, facts, leases, replies
+from shared.contracts import commands, facts, leases, receipts, replies
 from shared.contracts.commands import Verb
 from shared.contracts.ids import InvalidIdError, RoomKey, parse_app_token, parse_room_token, room_token
 from shared.contracts.messages import Message
 
 PREFIX: Final = "stagedoor.v1"
 STREAM: Final = "STAGEDOOR_EVT_V1"
+RECEIPT_STREAM: Final = "STAGEDOOR_RCPT_V1"
 PARTITIONS_METADATA: Final = "stagedoor.partitions"
 """The key in the stream's metadata that says how many partitions there are."""
 DOOR: Final = "_"
@@ -46,6 +48,8 @@ class Channel:
     reply: type[Message] | tuple[type[Message], ...] | None
     publishers: tuple[Part, ...]
     subscribers: tuple[Part, ...]
+    on_demand: bool = False
+    """Subscribed to for the length of a request only."""
 
     def subscription(self, **tokens: object) -> str:
         """Build the subject to subscribe to; a token that is not given becomes a wildcard."""
@@ -83,7 +87,7 @@ PUBLISHED_EVENTS: Final = Channel(
     model=facts.Committed,
     reply=None,
     publishers=(),
-    subscribers=(Part.GATEWAY, Part.OPERATOR),
+    subscribers=(Part.REGISTRY, Part.GATEWAY, Part.OPERATOR),
 )
 ROOMS: Final = Channel(
     pattern=f"{PREFIX}.qry.{{partition}}.rooms",
@@ -99,7 +103,15 @@ LEASES: Final = Channel(
     publishers=(Part.REGISTRY,),
     subscribers=(Part.REGISTRY,),
 )
-CONTRACT: Final = (COMMANDS, DOOR_COMMANDS, STREAM_EVENTS, PUBLISHED_EVENTS, ROOMS, LEASES)
+RECEIPTS: Final = Channel(
+    pattern=f"{PREFIX}.rcpt.{{app}}.{{command}}.{{gateway}}",
+    model=receipts.Receipt,
+    reply=None,
+    publishers=(Part.GATEWAY,),
+    subscribers=(Part.ADMIN, Part.OPERATOR),
+    on_demand=True,
+)
+CONTRACT: Final = (COMMANDS, DOOR_COMMANDS, STREAM_EVENTS, PUBLISHED_EVENTS, ROOMS, LEASES, RECEIPTS)
 
 REPLY_PREFIX: Final = "_INBOX"
 """Where answers go. A service answers nowhere else: whoever asks could make it write where he must not."""
@@ -135,6 +147,11 @@ def command_subject(partition: int | str, key: RoomKey | None, verb: Verb) -> st
 def event_subject(partition: int, key: RoomKey | None, verb: Verb) -> str:
     """Build the subject that a committed message is stored under."""
     return _address("evt", partition, key, verb)
+
+
+def receipt_subject(app: int, command: str, gateway: str) -> str:
+    """Build the subject of a gateway's receipts for a command."""
+    return RECEIPTS.pattern.format(app=app, command=command, gateway=gateway)
 
 
 def partition_events(partition: int) -> str:

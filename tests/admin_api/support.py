@@ -30,6 +30,7 @@ def settings(nats_url="nats://127.0.0.1:1", **more):
             "secret_id": SECRET_ID,
             "api_secret_key": SECRET_KEY,
             "stop_seconds": 5.0,
+            "admin_receipt_seconds": 0.0,
         }
         | more
     )

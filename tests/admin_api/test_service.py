@@ -55,8 +55,10 @@ async def test_a_removal_is_a_command_to_the_owner_of_the_rooms_partition(caller
     before = time.time()
     response = await caller.post(action, of_room(room, UserIds=["u用户2 😀", "nobody"]))
     request_id = response["RequestId"]
+    unheard = {"MediaStoppedAt": None, "ToldAt": None, "State": "pending"}
     assert response == {
-        "Removed": [{"UserId": "u用户2 😀", "SessionId": SESSION, "Gateway": GATEWAY, "Seq": 7}],
+        "CommandId": response["CommandId"],
+        "Removed": [{"UserId": "u用户2 😀", "SessionId": SESSION, "Gateway": GATEWAY, "Seq": 7} | unheard],
         "NotFound": ["nobody"],
         "RequestId": request_id,
     }
@@ -65,7 +67,8 @@ async def test_a_removal_is_a_command_to_the_owner_of_the_rooms_partition(caller
     assert command == Remove(
         id=command.id, correlation=request_id, expires_at=command.expires_at, app=APP, room=room, users=("u用户2 😀", "nobody")
     )
-    assert re.fullmatch("[0-9a-f]{32}", command.id)
+    assert re.fullmatch("[0-9a-f]{64}", command.id)
+    assert command.id == response["CommandId"]
     assert before <= command.expires_at / 1000 <= time.time() + 0.5
     key = RoomKey(APP, room)
     assert registry.subjects == [command_subject(partition_of(key, 8), key, Verb.REMOVE)]
@@ -74,7 +77,7 @@ async def test_a_removal_is_a_command_to_the_owner_of_the_rooms_partition(caller
 @pytest.mark.parametrize(("action", "room"), DISMISSALS)
 async def test_a_dismissal_is_a_command_to_the_owner_of_the_rooms_partition(caller, registry, action, room):
     response = await caller.post(action, of_room(room))
-    assert response == {"Sessions": 3, "RequestId": response["RequestId"]}
+    assert (response["Sessions"], response["Pending"], response["Removed"]) == (3, 3, [])
     (command,) = registry.commands
     assert command == Dismiss(id=command.id, correlation=response["RequestId"], expires_at=command.expires_at, app=APP, room=room)
     key = RoomKey(APP, room)
@@ -175,7 +178,8 @@ async def test_with_no_owner_the_caller_hears_that_it_may_try_again(caller, regi
 
 
 async def test_two_requests_are_two_commands(caller, registry):
-    one, two = await asyncio.gather(*(caller.post("DismissRoom", of_room(1)) for _ in range(2)))
+    now = int(time.time())
+    one, two = await asyncio.gather(*(caller.post("DismissRoom", of_room(1), now=at) for at in (now, now - 1)))
     assert one["RequestId"] != two["RequestId"]
     assert len({command.id for command in registry.commands}) == 2
 

@@ -13,6 +13,7 @@ from services.edge_gateway.settings import GatewaySettings
 from shared.auth.apps import App
 from shared.auth.usersig import sign
 from shared.bus.stream import EventStream
+from shared.clients.receipts import Receipts
 from shared.contracts.commands import Verb
 from shared.contracts.facts import Announced, Committed, Dissolved, Joined, Left, SessionEnd
 from shared.contracts.ids import RoomKey
@@ -110,6 +111,7 @@ class PlayedRegistry:
 @pytest.fixture
 async def registry(bus):
     await EventStream(bus).ensure(PARTITIONS)
+    await Receipts(bus).ensure(1)
     played = PlayedRegistry(bus)
     await played.start()
     return played

@@ -102,7 +102,22 @@ class System:
 
     async def stagedoor(self, *arguments):
         """Run the command line; returns its exit code and what it printed."""
-        process = await asyncio.create_subprocess_exec(
+        process = await self._command_line(*arguments)
+        output, _ = await process.communicate()
+        return process.returncode, output.decode()
+
+    @contextlib.asynccontextmanager
+    async def following(self, *arguments):
+        """Run the command line until the block ends; yields what it prints."""
+        process = await self._command_line(*arguments)
+        try:
+            yield process.stdout
+        finally:
+            process.kill()
+            await process.communicate()
+
+    async def _command_line(self, *arguments):
+        return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "cli.main",
@@ -112,8 +127,6 @@ class System:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output, _ = await process.communicate()
-        return process.returncode, output.decode()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 
 import pytest
 from stagedoor_client import ClosedError
@@ -18,6 +19,16 @@ async def banned(client):
     await client.acknowledge()
     assert await client.closed() == 1000
     return ended["client_banned"]["message"]
+
+
+async def heard(client):
+    assert await banned(client) == DISMISSED
+
+
+async def another_second():
+    now = int(time.time())
+    while int(time.time()) == now:
+        await asyncio.sleep(0.01)
 
 
 async def hears_nothing_of_it(client):
@@ -53,8 +64,9 @@ async def test_remove_user(system, action, room, user):
 async def test_dismiss_room(system, action, room):
     """Everybody hears it; the room does not exist any more; the next join makes a new one."""
     async with system.joined("ann", room) as ann, system.joined("bob", room, role="audience", mode="live") as bob:
-        await system.call(action, RoomId=room)
-        assert await asyncio.gather(banned(ann), banned(bob)) == [DISMISSED, DISMISSED]
+        await asyncio.gather(system.call(action, RoomId=room), heard(ann), heard(bob))
+        # Another second: the same request signed again within one is the same command.
+        await another_second()
         with pytest.raises(TencentCloudSDKException) as refused:
             await system.call(action, RoomId=room)
         assert refused.value.code == "FailedOperation.RoomNotExist"
@@ -129,6 +141,36 @@ async def test_one_correlation_id_from_the_request_to_the_browser(system):
     for name in ("admin_api", "room_registry", "edge_gateway"):
         lines = [json.loads(line) for line in system.log(name).splitlines()]
         assert any(request_id in (line.get("correlation"), line.get("cause")) for line in lines), name
+
+
+async def test_a_removal_is_answered_with_its_receipt(system):
+    """Stopped, then told; who does not acknowledge is fenced, which can be asked for later."""
+    async with system.joined("ann") as ann, system.joined("bob"):
+        asking = asyncio.create_task(system.call("RemoveUser", RoomId=1, UserIds=["ann", "bob"]))
+        await ann.expect("ended")
+        await ann.acknowledge()
+        await asking
+    line = next(line for line in map(json.loads, system.log("room_registry").splitlines()) if line.get("verb") == "remove")
+    code, printed = await system.stagedoor("receipt", "--id", line["command"])
+    assert code == 0
+    assert re.search(r"^confirmed  ann .*media stopped .* told ", printed, re.MULTILINE)
+    assert re.search(r"^fenced     bob ", printed, re.MULTILINE)
+    assert (await system.stagedoor("receipt", "--id", "unknown"))[0] == 1
+
+
+async def test_events_prints_what_was_committed(system):
+    """All of it, or of one room, or after a point; and what comes, when it follows."""
+    async with system.joined("ann", "a.b c>d"), system.joined("bob", 1):
+        await system.call("RemoveUser", RoomId=1, UserIds=["bob"])
+    lines = [json.loads(line) for line in (await system.stagedoor("events"))[1].splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+    _, of_room = await system.stagedoor("events", "--str-room", "a.b c>d")
+    kinds = [fact["kind"] for line in of_room.splitlines() for fact in json.loads(line)["facts"]]
+    assert kinds == ["joined", "left"]
+    _, rest = await system.stagedoor("events", "--after", str(len(lines) - 1))
+    assert [json.loads(line)["seq"] for line in rest.splitlines()] == [len(lines)]
+    async with system.following("events", "--follow", "--after", str(len(lines))) as follower, system.joined("eve", 7):
+        assert json.loads(await follower.readline())["facts"][0]["user"] == "eve"
 
 
 async def test_no_secret_reaches_a_log(system):

@@ -4,24 +4,62 @@ import pytest
 
 from services.admin_api import responses
 from services.admin_api.errors import REFUSALS, ApiError, Code, translate, unexpected
+from services.admin_api.use_cases import Outcome
 from shared.auth.tc3 import Tc3Error
+from shared.clients.gathering import Gathering
 from shared.contracts.errors import FencedError, RefusalCode, RefusedError, UnavailableError
+from shared.contracts.receipts import Receipt, SessionReceipt
 from shared.contracts.replies import DismissReply, RemovedSession, RemoveReply
 
 SESSION = "0123456789abcdef" * 2
 OF_SESSIONS_ONLY = {RefusalCode.ROOM_FULL, RefusalCode.TOO_MANY_SESSIONS, RefusalCode.SESSION_ENDED, RefusalCode.UNKNOWN_GATEWAY}
 
 
-def test_a_removal_names_each_session_and_who_was_not_there():
-    reply = RemoveReply(removed=(RemovedSession(user="u1", session=SESSION, gateway="gw_0123456789abcdef", seq=7),), not_found=("x",))
-    assert responses.done(reply) == {
-        "Removed": [{"UserId": "u1", "SessionId": SESSION, "Gateway": "gw_0123456789abcdef", "Seq": 7}],
+GATEWAY = "gw_0123456789abcdef"
+
+
+def outcome(reply, **told):
+    gathering = Gathering()
+    for session, at in told.items():
+        sessions = (SessionReceipt(session=session.removeprefix("s"), user="u1", media_stopped_at=3, told_at=at),)
+        gathering.add(Receipt(app=1, command="c1", gateway=GATEWAY, sessions=sessions))
+    return Outcome("c1", reply, gathering)
+
+
+@pytest.mark.parametrize(
+    ("told", "stopped", "told_at", "state"),
+    [({f"s{SESSION}": 5}, 3, 5, "confirmed"), ({f"s{SESSION}": None}, 3, None, "fenced"), ({}, None, None, "pending")],
+)
+def test_a_removal_names_each_session_what_became_of_it_and_who_was_not_there(told, stopped, told_at, state):
+    """The state is derived from what was reported."""
+    reply = RemoveReply(removed=(RemovedSession(user="u1", session=SESSION, gateway=GATEWAY, seq=7),), not_found=("x",))
+    session = {"UserId": "u1", "SessionId": SESSION, "Gateway": GATEWAY, "Seq": 7}
+    assert responses.done(outcome(reply, **told)) == {
+        "CommandId": "c1",
+        "Removed": [session | {"MediaStoppedAt": stopped, "ToldAt": told_at, "State": state}],
         "NotFound": ["x"],
     }
 
 
-def test_a_dismissal_says_how_many_it_ended():
-    assert responses.done(DismissReply(incarnation="1.1", seq=9, sessions=3)) == {"Sessions": 3}
+def test_a_dismissal_says_how_many_it_ended_and_what_became_of_them():
+    """Counts are of all, also of those who have not been heard of."""
+    other = SESSION[::-1]
+    answer = responses.done(outcome(DismissReply(incarnation="1.1", seq=9, sessions=3), **{f"s{SESSION}": 5, f"s{other}": None}))
+    assert {name: answer[name] for name in ("Sessions", "Confirmed", "Fenced", "Pending")} == {
+        "Sessions": 3,
+        "Confirmed": 1,
+        "Fenced": 1,
+        "Pending": 1,
+    }
+    assert [each["SessionId"] for each in answer["Removed"]] == [SESSION, other]
+
+
+def test_that_a_browser_was_told_is_never_taken_back():
+    """Receipts may come twice, and in any order."""
+    gathering = outcome(None, **{f"s{SESSION}": 5}).receipts
+    again = (SessionReceipt(session=SESSION, user="u1", media_stopped_at=3),)
+    gathering.add(Receipt(app=1, command="c1", gateway=GATEWAY, sessions=again))
+    assert gathering.told() == 1
 
 
 def test_every_answer_has_the_request_id():
@@ -41,9 +79,10 @@ def test_every_refusal_has_its_code_but_those_of_sessions():
 
 
 @pytest.mark.parametrize("refusal", list(RefusalCode))
-def test_a_refusal_is_an_internal_error_unless_the_room_does_not_exist(refusal):
-    expected = "FailedOperation.RoomNotExist" if refusal is RefusalCode.ROOM_NOT_EXIST else "InternalError"
-    assert translate(RefusedError(refusal, "text")).code == expected
+def test_a_refusal_is_an_internal_error_unless_it_is_the_callers_to_mend(refusal):
+    """Or the id stands for another command: then it is the caller's to mend."""
+    of_the_caller = {RefusalCode.ROOM_NOT_EXIST: "FailedOperation.RoomNotExist", RefusalCode.COMMAND_REUSED: "InvalidParameter"}
+    assert translate(RefusedError(refusal, "text")).code == of_the_caller.get(refusal, "InternalError")
 
 
 def test_no_answer_says_that_the_outcome_is_open_and_a_repetition_safe():

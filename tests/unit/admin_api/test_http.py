@@ -11,6 +11,7 @@ import structlog
 from services.admin_api import http
 from services.admin_api.http import Endpoint
 from services.admin_api.use_cases import Administration
+from shared.clients.gathering import Gathering
 from shared.contracts.replies import DismissReply, RemoveReply
 from shared.rates import RateLimits
 from tests.admin_api.support import APP, SECRET_ID, SECRET_KEY, Caller, code_of, settings, sign
@@ -40,6 +41,15 @@ class FakeRegistry:
         return reply
 
 
+class NoReceipts:
+    @contextlib.asynccontextmanager
+    async def gathering(self, _app, _command):
+        yield Gathering()
+
+    async def read(self, _app, _command, into):
+        pass
+
+
 class Clock:
     def __init__(self):
         self.now = float(NOW)
@@ -63,7 +73,7 @@ def endpoint(registry, clock):
     ids = (UUID(int=number) for number in itertools.count(1))
     return Endpoint(
         settings().apps(),
-        Administration(registry, lambda: int(clock() * 1000), 10),
+        Administration(registry, NoReceipts(), clock=lambda: int(clock() * 1000), seconds=10, receipt_seconds=0),
         RateLimits(2),
         body_bytes=2048,
         clock=lambda: int(clock() * 1000),
@@ -95,9 +105,21 @@ def lines():
 
 async def test_the_request_id_is_the_commands_correlation(caller, registry):
     response = await caller.post("DismissRoom", DISMISS)
-    assert response == {"Sessions": 2, "RequestId": str(UUID(int=1))}
+    assert response["RequestId"] == str(UUID(int=1))
     (command,) = registry.commands
-    assert (command.correlation, command.id) == (response["RequestId"], UUID(int=2).hex)
+    assert (command.correlation, command.id) == (response["RequestId"], response["CommandId"])
+
+
+async def test_a_replay_of_a_signed_request_is_the_same_command(caller, registry, clock):
+    """Whatever is not signed; another second, or another body, is another command."""
+    await caller.post("DismissRoom", DISMISS)
+    await caller.post("DismissRoom", DISMISS, headers={"X-TC-TraceId": "another", "X-TC-Language": "zh-CN"})
+    clock.now += 1
+    await caller.post("DismissRoom", DISMISS | {"RoomId": 13})
+    await caller.post("DismissRoom", DISMISS, now=NOW + 1)
+    first, replay, body, second = [command.id for command in registry.commands]
+    assert first == replay
+    assert len({first, body, second}) == 3
 
 
 async def test_a_request_leaves_one_line_that_names_no_user_and_no_secret(caller, lines):
@@ -112,7 +134,7 @@ async def test_a_request_leaves_one_line_that_names_no_user_and_no_secret(caller
         "room": 12,
         "users": 2,
         "code": "ok",
-        "command": UUID(int=2).hex,
+        "command": line["command"],
         "correlation": str(UUID(int=1)),
         "duration_ms": 0.0,
     }
@@ -210,30 +232,6 @@ async def test_what_nobody_foresaw_is_an_internal_error_with_a_trace_in_the_log(
     assert response["Error"]["Code"] == "InternalError"
     assert "inside" not in response["Error"]["Message"]
     assert [line["event"] for line in lines] == ["admin_request_broken", "admin_request"]
-
-
-async def test_the_endpoint_is_idle_when_every_request_has_its_answer(endpoint, caller, registry):
-    await endpoint.idle()
-    registry.gate.clear()
-    asking = [asyncio.create_task(caller.post("DismissRoom", DISMISS)) for _ in range(2)]
-    while len(registry.commands) < 2:
-        await asyncio.sleep(0)
-    idle = asyncio.create_task(endpoint.idle())
-    await asyncio.sleep(0)
-    assert not idle.done()
-    registry.gate.set()
-    await asyncio.gather(*asking, idle)
-
-
-async def test_a_request_that_is_cancelled_counts_no_more(endpoint, caller, registry):
-    registry.gate.clear()
-    asking = asyncio.create_task(caller.post("DismissRoom", DISMISS))
-    while not registry.commands:
-        await asyncio.sleep(0)
-    asking.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await asking
-    await endpoint.idle()
 
 
 async def test_a_get_request_is_signed_with_its_query(client, registry):

@@ -1,10 +1,13 @@
 import dataclasses
+import datetime as dt
 import hashlib
 import hmac
 import json
+import re
 from pathlib import Path
 
 import pytest
+from tencentcloud.common.sign import Sign
 
 from shared.auth import tc3
 from shared.auth.apps import App, Apps
@@ -44,7 +47,9 @@ def refused(request, now=None):
 @pytest.mark.parametrize("name", SIGNED)
 def test_what_the_vendors_clients_send_is_accepted(name):
     request = REQUESTS[name]
-    assert tc3.verify(request, APPS, now_of(request)) == (APP, RECORDED["secret_id"])
+    caller = tc3.verify(request, APPS, now_of(request))
+    assert (caller.app, caller.secret_id) == (APP, RECORDED["secret_id"])
+    assert re.fullmatch("[0-9a-f]{64}", caller.fingerprint)
 
 
 @pytest.mark.parametrize("name", sorted(UNSIGNED))
@@ -199,3 +204,37 @@ def test_a_signed_header_that_was_changed_on_the_way_is_noticed():
         extra=[(b"X-TC-Action", b"DismissRoom")],
     )
     assert refused(request) == "AuthFailure.SignatureFailure"
+
+
+def keyed(body, *, key=None, now=1795414334):
+    """A request as a caller of ours would sign it, with or without an idempotency key among the signed headers."""
+    names = "content-type;host" + (";idempotency-key" if key else "")
+    headers = {"content-type": "application/json", "host": "h"} | ({"idempotency-key": key} if key else {})
+    lines = "".join(f"{name}:{value}\n" for name, value in sorted(headers.items()))
+    canonical = f"POST\n/\n\n{lines}\n{names}\n{hashlib.sha256(body).hexdigest()}"
+    date = dt.datetime.fromtimestamp(now, dt.UTC).strftime("%Y-%m-%d")
+    text = f"TC3-HMAC-SHA256\n{now}\n{date}/trtc/tc3_request\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+    signature = Sign.sign_tc3(RECORDED["secret_key"], date, "trtc", text)
+    scope = f"Credential={RECORDED['secret_id']}/{date}/trtc/tc3_request"
+    authorization = f"TC3-HMAC-SHA256 {scope}, SignedHeaders={names}, Signature={signature}"
+    every = headers | {"x-tc-timestamp": str(now), "authorization": authorization}
+    return tc3.HttpRequest("POST", b"", [(name.encode(), value.encode()) for name, value in every.items()], body)
+
+
+def fingerprint(request, now=1795414334):
+    return tc3.verify(request, APPS, now).fingerprint
+
+
+def test_a_signed_request_has_one_fingerprint_whatever_else_it_says():
+    """What is not signed does not count; body and time do."""
+    request = keyed(b"{}")
+    assert fingerprint(request) == fingerprint(with_header(request, "x-tc-traceid", "another"))
+    assert fingerprint(request) != fingerprint(keyed(b"{} "))
+    assert fingerprint(request) != fingerprint(keyed(b"{}", now=1795414335))
+
+
+def test_an_idempotency_key_counts_if_it_is_signed():
+    """Then it alone names the command, whenever and however often it is sent; not signed, it is anybody's word."""
+    assert fingerprint(keyed(b"{}", key="k1")) == fingerprint(keyed(b"{}", key="k1", now=1795414335))
+    assert fingerprint(keyed(b"{}", key="k1")) != fingerprint(keyed(b"{}", key="k2"))
+    assert fingerprint(keyed(b"{}")) == fingerprint(with_header(keyed(b"{}"), "idempotency-key", "k1"))

@@ -1,0 +1,63 @@
+"""`stagedoor events`: what was committed, one JSON object a line."""
+
+import argparse
+import json
+from collections.abc import Callable
+
+from nats.aio.client import Client
+
+from cli.arguments import Commands, add_app, number_room, string_room
+from cli.bus import connected
+from shared.bus.follower import Follower
+from shared.bus.stream import EventStream, Stored
+from shared.contracts.ids import RoomKey
+from shared.contracts.subjects import parse_subject
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "events",
+        help="print what was committed",
+        description="Print committed messages in order, one JSON object a line: their sequence in the stream, and their facts.",
+    )
+    add_app(parser)
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--room", type=number_room, help="only of this room, that has a number")
+    kind.add_argument("--str-room", type=string_room, dest="room", metavar="ROOM", help="only of this room, that has a string")
+    parser.add_argument("--after", type=int, default=0, metavar="SEQ", help="only what has a higher sequence in the stream")
+    parser.add_argument("--follow", action="store_true", help="go on with what is committed from now on; nothing is left out")
+    parser.set_defaults(run=run)
+
+
+async def run(arguments: argparse.Namespace) -> int:
+    """Read the stream, and follow it where that is asked for."""
+
+    def show(stored: Stored) -> None:
+        if stored.seq <= arguments.after:
+            return
+        address = parse_subject(stored.subject)
+        if arguments.room is not None and (address.key is None or not _is(address.key, arguments)):
+            return
+        line = {"seq": stored.seq, "partition": int(address.partition), "verb": address.verb, **json.loads(stored.data)}
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+
+    async with connected() as connection:
+        await (_follow(connection, show) if arguments.follow else _read(connection, arguments.after, show))
+    return 0
+
+
+def _is(key: RoomKey, arguments: argparse.Namespace) -> bool:
+    return key.room == arguments.room and (arguments.app is None or key.app == int(arguments.app))
+
+
+async def _read(connection: Client, after: int, show: Callable[[Stored], None]) -> None:
+    stream = EventStream(connection)
+    async for stored in stream.read(after, await stream.last_seq()):
+        show(stored)
+
+
+async def _follow(connection: Client, show: Callable[[Stored], None]) -> None:
+    follower = Follower(connection, EventStream(connection), show)
+    await follower.start(from_the_beginning=True)
+    await follower.run()

@@ -1,0 +1,119 @@
+"""Receipts: what the gateway reports of an ending that an administrator caused."""
+
+import asyncio
+import contextlib
+
+import pytest
+
+import services.edge_gateway.session as session_module
+from services.edge_gateway.receipts import ReceiptBook
+from shared.clients.gathering import Gathering
+from shared.clients.receipts import Receipts
+from shared.contracts.errors import UnavailableError
+from shared.contracts.reasons import LeaveReason
+from shared.contracts.receipts import Receipt, SessionReceipt
+from shared.contracts.subjects import RECEIPT_STREAM, RECEIPTS
+from tests.edge_gateway.conftest import APP
+
+
+@pytest.fixture
+async def heard(bus, registry):
+    """The receipts that are stored, as they are stored."""
+    async with Receipts(bus).gathering(APP, "cause") as gathering:
+        yield gathering
+
+
+async def stored(bus):
+    gathering = Gathering()
+    await Receipts(bus).read(APP, "cause", gathering)
+    return gathering.sessions
+
+
+async def test_a_removal_is_confirmed_when_the_browser_has_acknowledged(gateway, registry, heard, bus):
+    """Media stopped first, then told; and the stream has it."""
+    async with gateway.joined("用户2 😀") as ann:
+        await registry.leave(ann.session, LeaveReason.REMOVED)
+        await ann.expect("ended")
+        await ann.acknowledge()
+        await heard.until(lambda: heard.told() == 1, 5)
+        by, receipt = heard.sessions[ann.session]
+        assert by.startswith("edge_")
+        assert (receipt.user, receipt.state) == ("用户2 😀", "confirmed")
+        assert (await stored(bus))[ann.session].receipt == receipt
+
+
+async def test_a_browser_that_does_not_answer_leaves_its_removal_fenced(gateway, registry, heard, monkeypatch):
+    """That much is certain: its media has stopped."""
+    monkeypatch.setattr(session_module, "ACK_SECONDS", 0.2)
+    async with gateway.joined("ann") as ann:
+        await registry.leave(ann.session, LeaveReason.REMOVED)
+        await ann.closed()
+        await heard.until(lambda: bool(heard.sessions), 5)
+        assert heard.sessions[ann.session].receipt.state == "fenced"
+
+
+async def test_a_browser_that_is_cut_off_is_fenced(gateway, registry, heard):
+    """Nobody is there to be told."""
+    async with gateway.joined("ann") as ann:
+        ann.connection.transport.abort()
+        await ann.closed()
+        await registry.leave(ann.session, LeaveReason.REMOVED)
+        await heard.until(lambda: bool(heard.sessions), 5)
+        assert heard.sessions[ann.session].receipt.state == "fenced"
+
+
+async def test_nobody_needs_a_receipt_for_leaving_or_being_replaced(gateway, registry, heard, bus):
+    """Those are no administrator's commands."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob, gateway.joined("eve") as eve:
+        await registry.leave(bob.session, LeaveReason.REPLACED)
+        await bob.expect("ended")
+        await bob.acknowledge()
+        await bob.closed()
+        await ann.leave()
+        await registry.leave(eve.session, LeaveReason.REMOVED)
+        await heard.until(lambda: bool(heard.sessions), 5)
+        assert set(heard.sessions) == {eve.session}
+
+
+async def test_a_dismissal_is_reported_in_few_messages(gateway, registry, heard, bus):
+    """However many it concerns."""
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(gateway.joined(f"u{number}")) for number in range(20)]
+        await registry.dismiss()
+        for client in clients:
+            await client.expect("ended")
+            await client.acknowledge()
+        await heard.until(lambda: heard.told() == 20, 5)
+        assert heard.told() == 20
+    assert (await bus.jetstream().stream_info(RECEIPT_STREAM)).state.messages <= 20
+
+
+async def test_a_receipt_is_written_until_it_is_stored():
+    """And what is told in the meantime is not lost."""
+
+    class Away:
+        def __init__(self):
+            self.written = []
+            self.there = asyncio.Event()
+
+        async def write(self, receipt):
+            if not self.there.is_set():
+                await asyncio.sleep(0)
+                self.there.set()
+                raise UnavailableError("away")
+            self.written.append(receipt)
+
+    ledger = Away()
+    book = ReceiptBook("edge_" + "0" * 16, ledger, lambda: 7)
+    receipt = SessionReceipt(session="a" * 32, user="ann", media_stopped_at=3)
+    book.media_stopped(1, "c", receipt)
+    await ledger.there.wait()
+    book.told(1, "c", receipt)
+    await book.close(5)
+    assert ledger.written[-1].sessions[0].told_at == 7
+
+
+def test_the_subject_of_a_receipt_finds_it_by_command():
+    """Whoever sent the command listens before sending it."""
+    assert RECEIPTS.subscription(app=1, command="c") == "stagedoor.v1.rcpt.1.c.*"
+    assert Receipt(app=1, command="c", gateway="g_" + "0" * 16, sessions=(SessionReceipt(session="a" * 32, user="u", media_stopped_at=1),))
