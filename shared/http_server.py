@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import h11
 import structlog
-from pydantic import Field
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,7 +18,6 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 
 from shared.rates import RateLimits
-from shared.settings import EnvironmentSettings
 
 log = structlog.get_logger()
 
@@ -37,13 +35,6 @@ _NO_CLOSE_FRAME = 1006
 _POLICY_VIOLATION = 1008
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-class HttpSettings(EnvironmentSettings):
-    """What every HTTP server of ours is told beside its address."""
-
-    max_connections: int = Field(default=900, ge=1)
-    """At once, WebSockets included; with the spare ones below the 1024 files that a process may usually open."""
 
 
 class HttpProtocol(H11Protocol):

@@ -25,7 +25,7 @@ from starlette.routing import BaseRoute, Route
 
 from shared import logging
 from shared.contracts.errors import ConfigurationError, StagedoorError
-from shared.http_server import HttpProtocol, HttpSettings, WebSocketProtocol
+from shared.http_server import HttpProtocol, WebSocketProtocol
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -55,7 +55,6 @@ class Service:
         broker: not yet connected.
         routes: what is served beside the health endpoints.
         trusted_proxies: addresses whose X-Forwarded-For is believed, separated by commas.
-        http: the bounds of the HTTP server; those of the environment where they are not given.
         start: called with the broker connected; its failure ends the service.
         stop: called before the broker disconnects, whether or not ``start`` has ended.
         missing: what stands against being ready, in words; nothing is ready.
@@ -72,11 +71,9 @@ class Service:
         missing: Callable[[], Sequence[str]],
         routes: Sequence[BaseRoute] = (),
         trusted_proxies: str = "",
-        http: HttpSettings | None = None,
     ) -> None:
         self.name = name
         self._settings = settings
-        self._http = http or HttpSettings.load()
         self._missing = missing
         self._trusted_proxies = trusted_proxies
         self._broker = broker
@@ -132,7 +129,7 @@ class Service:
                 forwarded_allow_ips=self._trusted_proxies,
                 http=HttpProtocol,
                 ws=WebSocketProtocol,
-                limit_concurrency=self._http.max_connections,
+                limit_concurrency=self._settings.max_connections,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,

@@ -41,6 +41,8 @@ class Settings(BusSettings):
     host: str = "127.0.0.1"
     """Address to listen on for HTTP."""
     port: int = Field(ge=0, le=65535)
+    max_connections: int = Field(default=900, ge=1)
+    """HTTP and WebSockets, at once; with some spare ones below the 1024 files that a process may usually open."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     stop_seconds: float = Field(default=10.0, gt=0)
     """How long a graceful end may take."""

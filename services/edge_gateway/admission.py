@@ -6,9 +6,8 @@ from shared.auth.usersig import UserSigError, verify
 from shared.rates import RateLimits
 
 TOO_MANY_FAILURES = 70050
-JOINS_PER_SECOND = 20
-JOIN_BURST = 200
-"""Of one address: a whole school may be behind it."""
+_JOIN_BURST_SECONDS = 10
+"""Of one address: a whole school may be behind it, and come in at once."""
 
 
 class Admission:
@@ -17,12 +16,13 @@ class Admission:
     Args:
         apps: whose UserSigs count.
         failures_per_minute: of one address; beyond it even a right UserSig is refused for a while.
+        joins_per_second: of one address, after a burst of ten seconds' worth.
     """
 
-    def __init__(self, apps: Apps, failures_per_minute: int) -> None:
+    def __init__(self, apps: Apps, failures_per_minute: int, joins_per_second: float) -> None:
         self._apps = apps
         self._failures = RateLimits(failures_per_minute / 60, burst=failures_per_minute)
-        self._joins = RateLimits(JOINS_PER_SECOND, JOIN_BURST)
+        self._joins = RateLimits(joins_per_second, joins_per_second * _JOIN_BURST_SECONDS)
 
     def check(self, request: JoinRequest, address: str, *, unix_time: float, monotonic: float, ready: bool) -> None:
         """Let a join through.

@@ -58,7 +58,9 @@ def build(
     process = Process(settings, make_broker(settings, Part.GATEWAY), start_media, new_id)
     apps = settings.apps()
     origins = frozenset(origin.strip() for origin in settings.allowed_origins.split(",")) - {"*", ""}
-    signalling = Signalling(Admission(apps, settings.failed_joins_per_minute), lambda: process.house, origins, settings.join_timeout)
+    signalling = Signalling(
+        Admission(apps, settings.failed_joins_per_minute, settings.joins_per_second), lambda: process.house, origins, settings.join_timeout
+    )
     service = Service(
         Part.GATEWAY,
         settings,

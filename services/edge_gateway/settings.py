@@ -35,6 +35,8 @@ class GatewaySettings(AppSettings, Settings):
     """Seconds that a new socket has for its join."""
     failed_joins_per_minute: int = Field(default=20, ge=1)
     """Per address; beyond it joins are refused with 70050."""
+    joins_per_second: float = Field(default=20.0, gt=0)
+    """Per address, after a burst of ten seconds' worth; beyond it joins are refused for the moment."""
     sdk_dir: Path = Path("sdk/web/dist")
     """Where the built Web SDK lies."""
     demo: bool = False

@@ -13,7 +13,6 @@ from services.edge_gateway.demo import signer
 from shared import http_server
 from shared.bus.connection import make_broker
 from shared.contracts.errors import ConfigurationError
-from shared.http_server import HttpSettings
 from shared.service import Service
 from shared.settings import Settings
 from tests.edge_gateway.conftest import gateway_running
@@ -75,9 +74,8 @@ async def test_a_socket_and_a_complete_request_have_all_the_time(gateway_setting
 @pytest.fixture
 async def narrow(gateway_settings, registry, monkeypatch):
     """A gateway that takes three connections."""
-    monkeypatch.setenv("STAGEDOOR_MAX_CONNECTIONS", "3")
     monkeypatch.setattr(http_server, "SPARE_CONNECTIONS", 2)
-    async with gateway_running(gateway_settings) as gateway:
+    async with gateway_running(gateway_settings.model_copy(update={"max_connections": 3})) as gateway:
         yield gateway
 
 
@@ -110,7 +108,7 @@ def test_a_bound_that_cannot_be_is_refused(monkeypatch):
     """Before anything starts, as with every setting."""
     monkeypatch.setenv("STAGEDOOR_MAX_CONNECTIONS", "0")
     with pytest.raises(ConfigurationError, match="STAGEDOOR_MAX_CONNECTIONS"):
-        HttpSettings.load()
+        Settings.load()
 
 
 async def test_a_graceful_end_takes_no_longer_than_it_may(nats_server):
