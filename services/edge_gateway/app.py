@@ -24,7 +24,7 @@ from shared.bus.stream import EventStream
 from shared.clients.commands import CommandClient, deadline
 from shared.clients.receipts import Receipts
 from shared.contracts.commands import Announce, Join, Leave
-from shared.contracts.errors import RefusedError, StagedoorError, UnavailableError
+from shared.contracts.errors import RefusedError, UnavailableError
 from shared.contracts.ids import gateway_id
 from shared.contracts.replies import JoinReply, LeaveReply
 from shared.contracts.subjects import Part
@@ -35,6 +35,8 @@ log = structlog.get_logger()
 _RETRY_SECONDS = 0.5
 _ANNOUNCE_SECONDS = 5.0
 _RECEIPT_SECONDS = 1.0
+_DEAF_SECONDS = 5.0
+"""Without a finished round of hearing; a round is made every second."""
 
 StartMedia = Callable[[MediaSettings, Callable[[Offer], None]], Awaitable[MediaEngine]]
 
@@ -99,6 +101,7 @@ class Process:
         self._new_id = new_id
         self._gateway: Gateway | None = None
         self._media: MediaEngine | None = None
+        self._follower: Follower | None = None
         self._following: asyncio.Task[None] | None = None
 
     async def start(self, fail: Callable[[str], None]) -> None:
@@ -122,9 +125,9 @@ class Process:
             new_id=self._new_id,
             expires_at=deadline,
         )
-        follower = Follower(connection, stream, gateway.apply)
+        self._follower = follower = Follower(connection, stream, gateway.apply)
         await follower.start()
-        self._following = asyncio.create_task(self._follow(follower, fail))
+        self._following = asyncio.create_task(follower.keep(fail))
         ended = await asyncio.gather(*(self._announce(client, name, partition) for partition in range(partitions)))
         log.info("gateway_announced", gateway=name, ended=sum(ended))
         self.house = gateway.house = house
@@ -142,8 +145,11 @@ class Process:
             await self._media.close()
 
     def missing(self) -> list[str]:
-        """Say why no session is taken."""
-        return [] if self.house is not None else ["the registry has not confirmed this gateway's start yet"]
+        """Say why no session should be brought here."""
+        if self.house is None or self._follower is None:
+            return ["the registry has not confirmed this gateway's start yet"]
+        silence = time.monotonic() - self._follower.heard_at
+        return [] if silence < _DEAF_SECONDS else [f"the event stream was last heard {silence:.0f} s ago"]
 
     async def _announce(self, client: CommandClient, name: str, partition: int) -> int:
         while True:
@@ -153,13 +159,3 @@ class Process:
             except (UnavailableError, RefusedError) as error:
                 log.warning("announcement_waits", partition=partition, reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _follow(self, follower: Follower, fail: Callable[[str], None]) -> None:
-        try:
-            await follower.run()
-        except StagedoorError as error:
-            # A new boot announces itself and starts from what is true.
-            fail(str(error))
-        except Exception as error:
-            log.exception("following_broken")
-            fail(f"following the stream broke: {error}")

@@ -22,7 +22,7 @@ from shared.bus.follower import Follower
 from shared.bus.replies import may_answer, respond
 from shared.bus.stream import EventStream
 from shared.clients.receipts import Receipts
-from shared.contracts.errors import RefusalCode, StagedoorError, UnavailableError
+from shared.contracts.errors import RefusalCode, UnavailableError
 from shared.contracts.ids import InvalidIdError
 from shared.contracts.replies import Refusal, RoomsQuery, RoomsReply
 from shared.contracts.subjects import DOOR_COMMANDS, ROOMS, Part, command_subject, parse_subject, partition_of
@@ -104,7 +104,7 @@ class Registry:
         await follower.start(from_the_beginning=True)
         await self._fold(follower)
         self._partitions = replica.partitions
-        self._following = asyncio.create_task(self._follow(follower, fail))
+        self._following = asyncio.create_task(follower.keep(fail))
         self._standing = Standing(connection, owners, name, self._settings.lease_seconds, fail)
         await self._standing.start()
 
@@ -139,15 +139,6 @@ class Registry:
             else:
                 log.info("folded", seq=follower.applied)
                 return
-
-    async def _follow(self, follower: Follower, fail: Callable[[str], None]) -> None:
-        try:
-            await follower.run()
-        except StagedoorError as error:
-            fail(str(error))
-        except Exception as error:
-            log.exception("following_broken")
-            fail(f"following the stream broke: {error}")
 
     async def _pass_on(self, message: Msg) -> None:
         """Send a command that came without a partition to its owner, whose answer goes straight to the sender."""

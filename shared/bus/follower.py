@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -50,17 +51,19 @@ class Follower:
         """Monotonic time at which the last finished round began."""
 
     async def start(self, *, from_the_beginning: bool = False) -> None:
-        """Subscribe, and begin after what is committed now; or before all of it, to be caught up with.
-
-        Raises:
-            UnavailableError: JetStream does not answer.
-        """
+        """Subscribe, and begin after what is committed now, as soon as JetStream answers; or before all of it."""
         await self._connection.subscribe(PUBLISHED_EVENTS.subscription(), cb=self._enqueue)
-        await self._connection.flush()
-        if not from_the_beginning:
+        while not from_the_beginning:
             began = time.monotonic()
-            self.applied = await self._stream.last_seq()
-            self.heard_at = began
+            try:
+                await self._connection.flush()
+                self.applied = await self._stream.last_seq()
+            except (nats.errors.Error, UnavailableError, TimeoutError) as error:
+                log.warning("following_waits", reason=str(error) or type(error).__name__)
+                await asyncio.sleep(ROUND_SECONDS / 4)
+            else:
+                self.heard_at = began
+                return
 
     async def catch_up(self) -> None:
         """Apply everything that is committed now.
@@ -97,6 +100,16 @@ class Follower:
                 continue
             async with self._turn:
                 await self._take(message)
+
+    async def keep(self, fail: Callable[[str], None]) -> None:
+        """Follow until cancelled. ``fail`` is told why, if that cannot go on: who does not hear must not go on either."""
+        try:
+            await self.run()
+        except StagedoorError as error:
+            fail(str(error))
+        except Exception as error:
+            log.exception("following_broken")
+            fail(f"following the stream broke: {error}")
 
     async def _enqueue(self, message: Msg) -> None:
         try:
