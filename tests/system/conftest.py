@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import nats
 import pytest
 from stagedoor_client import SignallingClient
 from tencentcloud.common import credential
@@ -86,6 +87,10 @@ class System:
         async with SignallingClient.open(self.gateway) as client:
             client.joined = await client.join(app=APP, user=user, sig=sig, room=room, **fields)
             yield client
+
+    async def connect(self):
+        """Another service's connection to the bus."""
+        return await nats.connect(self.nats.url, token=self.nats.token)
 
     async def call(self, action, **fields):
         """Call the server API as an application's back end does: with the vendor's SDK."""
