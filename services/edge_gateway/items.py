@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from services.edge_gateway import protocol
 from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.protocol import RequestRefusedError
-from services.edge_gateway.room import StreamsChanged
 from shared.contracts.facts import RoomFact
 from shared.contracts.replies import JoinReply
 
@@ -41,6 +40,11 @@ class SocketGone:
 @dataclass(frozen=True)
 class GraceOver:
     """The reconnect grace is over."""
+
+
+@dataclass(frozen=True)
+class StreamsChanged:
+    """Somebody of this gateway in the room has started or stopped publishing."""
 
 
 Item = Heard | JoinDone | LeaveDone | SocketGone | GraceOver | StreamsChanged | Offer | protocol.FromClient

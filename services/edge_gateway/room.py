@@ -1,13 +1,12 @@
 """A room as one gateway sees it: its own sessions, and what they publish."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from services.edge_gateway.items import Item, StreamsChanged
 from shared.contracts.ids import RoomKey
-
-if TYPE_CHECKING:
-    from services.edge_gateway.session import Session
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,16 @@ class Stream:
         }
 
 
-@dataclass(frozen=True)
-class StreamsChanged:
-    """Posted to every session of the room when somebody here starts or stops publishing."""
+class Member(Protocol):
+    """A session, as its room needs it."""
+
+    id: str
+    room: "LocalRoom"
+    task: asyncio.Task[None]
+
+    def post(self, item: Item) -> None:
+        """Put something into the session's inbox."""
+        ...
 
 
 @dataclass
@@ -42,7 +48,7 @@ class LocalRoom:
     """The sessions of this gateway in one room."""
 
     key: RoomKey
-    sessions: dict[str, "Session"] = field(default_factory=dict)
+    sessions: dict[str, Member] = field(default_factory=dict)
     streams: dict[str, Stream] = field(default_factory=dict)
 
     def add_stream(self, stream: Stream) -> None:
@@ -68,16 +74,16 @@ class LocalRooms:
 
     def __init__(self) -> None:
         self._rooms: dict[RoomKey, LocalRoom] = {}
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Member] = {}
 
-    def enter(self, key: RoomKey, session: "Session") -> LocalRoom:
+    def enter(self, key: RoomKey, session: Member) -> LocalRoom:
         """Register a session, before its join is sent: an event may be faster than the reply."""
         room = self._rooms.setdefault(key, LocalRoom(key))
         room.sessions[session.id] = session
         self.sessions[session.id] = session
         return room
 
-    def exit(self, session: "Session") -> None:
+    def exit(self, session: Member) -> None:
         """Let go of a session and of what it publishes. Harmless twice."""
         room = session.room
         if self.sessions.pop(session.id, None) is None:
@@ -87,7 +93,7 @@ class LocalRooms:
         if not room.sessions:
             del self._rooms[room.key]
 
-    def in_room(self, key: RoomKey) -> Iterator["Session"]:
+    def in_room(self, key: RoomKey) -> Iterator[Member]:
         """Return the sessions of a room, as they are now."""
         room = self._rooms.get(key)
         return iter(() if room is None else tuple(room.sessions.values()))

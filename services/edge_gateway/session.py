@@ -13,12 +13,12 @@ import structlog
 
 from services.edge_gateway import protocol
 from services.edge_gateway.house import House
-from services.edge_gateway.items import GraceOver, Heard, Item, JoinDone, LeaveDone, SocketGone
+from services.edge_gateway.items import GraceOver, Heard, Item, JoinDone, LeaveDone, SocketGone, StreamsChanged
 from services.edge_gateway.lifecycle import Action, Event, State, move
 from services.edge_gateway.media.interface import MediaRefusedError, Offer
 from services.edge_gateway.membership import Ending
 from services.edge_gateway.protocol import CloseCode, ErrorCode, RequestRefusedError
-from services.edge_gateway.room import Stream, StreamsChanged
+from services.edge_gateway.room import Stream
 from services.edge_gateway.socket import Socket
 from services.edge_gateway.view import RoomView, Told
 from shared.contracts.commands import Role
