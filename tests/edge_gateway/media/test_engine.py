@@ -1,10 +1,8 @@
 """The engine's book-keeping: who gets an offer, and what many changes at once cost."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import FrameType
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,6 +10,7 @@ from structlog.testing import capture_logs
 from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.media.settings import MediaSettings
+from tests.support.steps import counted
 
 CAPTURED = Path(__file__).parents[2] / "unit" / "media" / "sdp" / "chromium-offer.sdp"
 
@@ -97,22 +96,10 @@ async def test_the_cost_of_stopping_grows_with_what_is_stopped(house, links):
     for room in (10, 60):
         each = links or room - 1
         sessions = await house.enter(room, each)
-        steps = 0
-
-        def count_steps(frame: FrameType, event: str, _argument: object) -> object:
-            nonlocal steps
-            frame.f_trace_lines, frame.f_trace_opcodes = False, True
-            steps += event == "opcode"
-            return count_steps
-
-        before = sys.gettrace()
-        sys.settrace(count_steps)
-        try:
+        with counted() as steps:
             for session in sessions:
                 await house.engine.stop(session)
             await house.settle()
-        finally:
-            sys.settrace(before)
         assert house.offers == []
-        costs.append(steps / (room * each))
+        costs.append(steps.count / (room * each))
     assert costs[1] < costs[0] * 1.1
