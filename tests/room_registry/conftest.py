@@ -12,7 +12,8 @@ from tests.support.running import running
 
 APP = 1400000001
 EDGE = "edge_" + "0" * 16
-PARTITIONS = 8
+PARTITIONS = 24
+"""So many that none of two replicas is left without any: each falls to one of them by chance."""
 
 
 @pytest.fixture

@@ -1,10 +1,25 @@
 """Ports for processes that cannot be asked which one they got."""
 
+import random
 import socket
+
+_taken = set()
 
 
 def free_port():
-    """A TCP port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A TCP and UDP port that was free a moment ago, and that this run gives to nobody else.
+
+    From below the range out of which the kernel gives ports to connections, so that none of those takes it meanwhile.
+    """
+    while True:
+        port = random.randrange(15_000, 30_000)  # noqa: S311 -- no secret
+        if port in _taken:
+            continue
+        _taken.add(port)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(type=kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return port
