@@ -197,7 +197,7 @@ async def test_a_stream_of_somebody_else_is_not_touched(registry_settings, bus):
 
 async def test_a_full_stream_refuses_with_an_answer(registry_settings, caller):
     """New commands are refused as retryable; what is committed stays."""
-    async with running(build(registry_settings.model_copy(update={"stream_max_bytes": 6_000}))):
+    async with running(build(registry_settings.model_copy(update={"stream_max_bytes": 25_000}))):
         caller.seconds = 1.0
         await caller.announce()
         with pytest.raises(Exception, match="refuses to store more"):
