@@ -75,8 +75,9 @@ $(SDK_STAMP): sdk/web/package.json sdk/web/package-lock.json $(STAMP)
 $(SDK): $(SDK_STAMP) $(SDK_SOURCES)
 	cd sdk/web && $(NPM) run build
 
-PACKAGES := chromium firefox-esr iproute2
+# libatomic1 is for the node that drives Chromium, and has no program to look for.
+PACKAGES := chromium firefox-esr iproute2 libatomic1
 browsers:
-	@command -v chromium >/dev/null && command -v firefox-esr >/dev/null && command -v ip >/dev/null || \
+	@{ command -v chromium && command -v firefox-esr && command -v ip && /sbin/ldconfig -p | grep libatomic.so.1; } >/dev/null || \
 	if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES); \
 	else echo "The browser tests need Debian packages: sudo apt-get install --no-install-recommends $(PACKAGES)"; exit 1; fi
