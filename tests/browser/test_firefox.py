@@ -23,6 +23,8 @@ async def test_firefox_and_chromium(visits, room, tmp_path):
             ("client-banned", REMOVED),
         ]
         assert await bob.captured() == {"audio": "ended", "video": "ended"}
-        assert browser.complaints == [f"client-banned observed: {REMOVED}"]
+        # Firefox 140 complains of the watching script itself, 153 does not.
+        complaints = [each for each in browser.complaints if each != 'Error: Permission denied to access property "length"']
+        assert complaints == [f"client-banned observed: {REMOVED}"]
     assert (await ann.hears(("peer-leave", bob_id)))[-2:] == [("stream-removed", bob_id), ("peer-leave", bob_id)]
     assert await ann.page.is_hidden("#banner")
