@@ -62,8 +62,8 @@ async def test_a_registry_that_starts_finds_its_rooms_again(registry_settings, c
         assert refused.value.code is RefusalCode.SESSION_ENDED
 
 
-async def test_a_write_without_the_fence_is_found_out(registry, caller, bus):
-    """Somebody else's message in the partition makes the owner read again; it never answers from a stale memory."""
+async def test_somebody_elses_message_in_a_partition_is_folded_and_followed(registry, caller, bus):
+    """The next commit expects it; that a writer who does not know it is refused is shown in test_ledger.py."""
     await caller.announce()
     key = RoomKey(APP, 1)
     partition = partition_of(key, PARTITIONS)
