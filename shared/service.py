@@ -46,6 +46,10 @@ class _Server(uvicorn.Server):
         yield
 
 
+async def _at_once() -> None:
+    """How a service drains that has nothing to hand over while it still listens."""
+
+
 class Service:
     """One process of Stagedoor.
 
@@ -56,6 +60,7 @@ class Service:
         routes: what is served beside the health endpoints.
         trusted_proxies: addresses whose X-Forwarded-For is believed, separated by commas.
         start: called with the broker connected; its failure ends the service.
+        drain: called when a graceful end is asked for, before HTTP ends; bounds its own time.
         stop: called before the broker disconnects, whether or not ``start`` has ended.
         missing: what stands against being ready, in words; nothing is ready.
     """
@@ -69,12 +74,14 @@ class Service:
         start: Callable[[], Awaitable[None]],
         stop: Callable[[], Awaitable[None]],
         missing: Callable[[], Sequence[str]],
+        drain: Callable[[], Awaitable[None]] = _at_once,
         routes: Sequence[BaseRoute] = (),
         trusted_proxies: str = "",
     ) -> None:
         self.name = name
         self._settings = settings
         self._missing = missing
+        self._drain = drain
         self._trusted_proxies = trusted_proxies
         self._broker = broker
 
@@ -141,6 +148,8 @@ class Service:
 
         async def end() -> None:
             await self._stop.wait()
+            if self._started and self._failure is None:
+                await self._drain_logged()
             server.should_exit = True
 
         ending = asyncio.create_task(end())
@@ -151,6 +160,12 @@ class Service:
             listener.close()
         if self._failure:
             raise ServiceFailedError(self._failure)
+
+    async def _drain_logged(self) -> None:
+        try:
+            await self._drain()
+        except Exception:
+            log.exception("drain_broken")
 
     async def run(self) -> int:
         """Serve as a process: SIGTERM and SIGINT end it gracefully. Returns the exit code."""

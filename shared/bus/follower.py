@@ -7,7 +7,7 @@ stream's leader how far it has come. Only a finished round counts as having hear
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import nats.errors
 import structlog
@@ -28,6 +28,10 @@ class StreamRestoredError(StagedoorError):
     """The stream ends before what was already applied: it was restored from an older state, and nothing held is true."""
 
 
+async def _nothing(_began: float) -> None:
+    """The last step of a round that has none."""
+
+
 class Follower:
     """Follows the stream.
 
@@ -35,26 +39,38 @@ class Follower:
         connection: to NATS.
         stream: over the same connection, so that a round proves this connection.
         apply: called with each committed message, in order; must not block. What it raises ends :meth:`run`.
+        confirm: the last step of a round, with the monotonic time at which the round began; what raises UnavailableError
+            has not been heard.
     """
 
-    def __init__(self, connection: Client, stream: EventStream, apply: Callable[[Stored], None]) -> None:
+    def __init__(
+        self,
+        connection: Client,
+        stream: EventStream,
+        apply: Callable[[Stored], None],
+        confirm: Callable[[float], Awaitable[None]] = _nothing,
+    ) -> None:
         self._connection = connection
         self._stream = stream
         self._apply = apply
+        self._confirm = confirm
         self._queue: asyncio.Queue[Msg] = asyncio.Queue(MAX_QUEUED)
         self._overflowed = 0
         # Who is ordered to catch up, and who follows, must not read the same messages at once.
         self._turn = asyncio.Lock()
+        self._heard = asyncio.Event()
         self.applied = 0
         """Sequence of the last message applied."""
         self.heard_at = float("-inf")
         """Monotonic time at which the last finished round began."""
 
-    async def start(self, *, from_the_beginning: bool = False) -> None:
-        """Subscribe, and begin after what is committed now, as soon as JetStream answers; or before all of it."""
+    async def start(self, after: int | None = None) -> None:
+        """Subscribe, and begin after the message ``after``; None is after what is committed now, as soon as JetStream answers."""
         await self._connection.subscribe(PUBLISHED_EVENTS.subscription(), cb=self._enqueue)
-        while not from_the_beginning:
-            began = time.monotonic()
+        if after is not None:
+            self.applied = after
+            return
+        while True:
             try:
                 await self._connection.flush()
                 self.applied = await self._stream.last_seq()
@@ -62,8 +78,11 @@ class Follower:
                 log.warning("following_waits", reason=str(error) or type(error).__name__)
                 await asyncio.sleep(ROUND_SECONDS / 4)
             else:
-                self.heard_at = began
                 return
+
+    async def heard(self) -> None:
+        """Wait for the first finished round."""
+        await self._heard.wait()
 
     async def catch_up(self) -> None:
         """Apply everything that is committed now.
@@ -72,34 +91,50 @@ class Follower:
             UnavailableError: JetStream does not answer.
             StreamRestoredError: the stream ends before what was applied.
         """
+        applied = self.applied
+        last = await self._stream.last_seq()
+        if last < applied:
+            raise StreamRestoredError(f"the stream ends at {last}, and {applied} was applied already")
         async with self._turn:
-            began = time.monotonic()
-            last = await self._stream.last_seq()
-            if last < self.applied:
-                raise StreamRestoredError(f"the stream ends at {last}, and {self.applied} was applied already")
             await self._read(last)
-            self.heard_at = began
 
     async def run(self) -> None:
-        """Apply what comes, for ever.
+        """Apply what comes, and make rounds, for ever.
 
         Raises:
             StreamRestoredError: the stream ends before what was applied.
         """
-        next_round = time.monotonic()
+        # Apart, so that a slow answer to a round does not keep anybody from hearing what is committed.
+        rounds = asyncio.create_task(self._make_rounds())
+        applying = asyncio.create_task(self._apply_queued())
+        try:
+            await asyncio.wait({rounds, applying}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (applying, rounds):
+                if task.done():
+                    task.result()
+        finally:
+            rounds.cancel()
+            applying.cancel()
+
+    async def _apply_queued(self) -> None:
         while True:
-            if (wait := next_round - time.monotonic()) <= 0:
-                await self._round()
-                next_round = time.monotonic() + ROUND_SECONDS
-                continue
-            try:
-                # Not wait_for: before Python 3.12 it swallows a cancellation when a message comes at the same moment.
-                async with asyncio.timeout(wait):
-                    message = await self._queue.get()
-            except TimeoutError:
-                continue
+            message = await self._queue.get()
             async with self._turn:
                 await self._take(message)
+
+    async def _make_rounds(self) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                # What is on its way in the queue, too, is applied once.
+                await self.catch_up()
+                await self._confirm(began)
+            except UnavailableError as error:
+                log.warning("bus_not_heard", reason=str(error), seconds=round(time.monotonic() - self.heard_at, 1))
+            else:
+                self.heard_at = began
+                self._heard.set()
+            await asyncio.sleep(max(0.0, began + ROUND_SECONDS - time.monotonic()))
 
     async def keep(self, fail: Callable[[str], None]) -> None:
         """Follow until cancelled. ``fail`` is told why, if that cannot go on: who does not hear must not go on either."""
@@ -134,13 +169,6 @@ class Follower:
         self._apply(Stored(seq, message.subject, message.data))
         self.applied = seq
 
-    async def _round(self) -> None:
-        try:
-            # What is on its way in the queue, too, is applied once.
-            await self.catch_up()
-        except UnavailableError as error:
-            log.warning("bus_not_heard", reason=str(error), seconds=round(time.monotonic() - self.heard_at, 1))
-
     async def _heal(self, until: int) -> None:
         while self.applied < until:
             try:
@@ -153,3 +181,5 @@ class Follower:
         async for stored in self._stream.read(self.applied, until):
             self._apply(stored)
             self.applied = stored.seq
+        # What is missing up to there was deleted, because a snapshot covers it.
+        self.applied = max(self.applied, until)

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 _READ_BATCH = 256
 _READ_SECONDS = 5.0
 _RETRY_SECONDS = 0.2
+_NAME_IN_USE = 10058
+"""There is one of that name with another configuration, an operator's: it is left as it is."""
 
 
 class Stored(NamedTuple):
@@ -133,6 +135,22 @@ class EventStream:
             raise
         except (APIError, nats.errors.Error, TimeoutError) as error:
             raise UnavailableError(f"JetStream does not answer: {error or type(error).__name__}") from error
+
+
+async def ensure_stream(connection: Client, config: api.StreamConfig) -> None:
+    """Create a stream where it is missing.
+
+    Raises:
+        UnavailableError: JetStream does not answer.
+    """
+    problem = f"the stream {config.name} could not be created"
+    try:
+        await connection.jetstream(timeout=_READ_SECONDS).add_stream(config)
+    except APIError as error:
+        if error.err_code != _NAME_IN_USE:
+            raise UnavailableError(f"{problem}: {error.description}") from error
+    except (nats.errors.Error, TimeoutError) as error:
+        raise UnavailableError(f"{problem}: {error or type(error).__name__}") from error
 
 
 async def read_batch(connection: Client, stream: str, subject: str, after: int, size: int) -> list[Stored]:

@@ -11,22 +11,34 @@ import structlog
 from nats.aio.client import Client
 from pydantic import TypeAdapter, ValidationError
 
-from shared.contracts.commands import Announce, Command, Dismiss, Join, Leave, Remove, RoomCommand
-from shared.contracts.errors import RefusalCode, RefusedError, UnavailableError
+from shared.contracts.commands import Detach, Dismiss, Join, Leave, Remove, Resume, RoomCommand, SwitchRole
+from shared.contracts.errors import RefusalCode, RefusedError, SessionEndedError, UnavailableError
 from shared.contracts.messages import Message
-from shared.contracts.replies import AnnounceReply, DismissReply, JoinReply, LeaveReply, Refusal, RemoveReply, Reply
+from shared.contracts.replies import (
+    DetachReply,
+    DismissReply,
+    JoinReply,
+    LeaveReply,
+    Refusal,
+    RemoveReply,
+    Reply,
+    ResumeReply,
+    SwitchRoleReply,
+)
 from shared.contracts.subjects import DOOR, command_subject, partition_of
 
 log = structlog.get_logger()
 
 ATTEMPT_SECONDS = 2.0
 _BACKOFF_SECONDS = (0.02, 0.25)
-_ANSWERS: Mapping[type[Command], type[Message]] = {
+_ANSWERS: Mapping[type[RoomCommand], type[Message]] = {
     Join: JoinReply,
+    Resume: ResumeReply,
     Leave: LeaveReply,
+    SwitchRole: SwitchRoleReply,
+    Detach: DetachReply,
     Remove: RemoveReply,
     Dismiss: DismissReply,
-    Announce: AnnounceReply,
 }
 _reply: TypeAdapter[Reply] = TypeAdapter(Reply)
 
@@ -51,29 +63,27 @@ class CommandClient:
     @overload
     async def send(self, command: Join) -> JoinReply: ...
     @overload
+    async def send(self, command: Resume) -> ResumeReply: ...
+    @overload
     async def send(self, command: Leave) -> LeaveReply: ...
+    @overload
+    async def send(self, command: SwitchRole) -> SwitchRoleReply: ...
+    @overload
+    async def send(self, command: Detach) -> DetachReply: ...
     @overload
     async def send(self, command: Remove) -> RemoveReply: ...
     @overload
     async def send(self, command: Dismiss) -> DismissReply: ...
     async def send(self, command: RoomCommand) -> Reply:
-        """Send a command on a room; see :meth:`deliver`."""
-        partition = DOOR if self._partitions is None else partition_of(command.key, self._partitions)
-        return await self.deliver(command_subject(partition, command.key, command.verb), command)
-
-    async def announce(self, partition: int, command: Announce) -> AnnounceReply:
-        """Announce a gateway's boot to one partition; see :meth:`deliver`."""
-        reply = await self.deliver(command_subject(partition, None, command.verb), command)
-        assert isinstance(reply, AnnounceReply)
-        return reply
-
-    async def deliver(self, subject: str, command: Command) -> Reply:
         """Send until an owner answers. A command without ``expires_at`` is tried once.
 
         Raises:
+            SessionEndedError: it was decided, and the answer is that its session has ended.
             RefusedError: it was decided, and the answer is no.
             UnavailableError: no answer before the command's end; whether it was carried out is open.
         """
+        partition = DOOR if self._partitions is None else partition_of(command.key, self._partitions)
+        subject = command_subject(partition, command.key, command.verb)
         payload = command.to_bytes()
         delay, most = _BACKOFF_SECONDS
         problem = ""
@@ -94,7 +104,7 @@ class CommandClient:
                 if reply.code is RefusalCode.EXPIRED:
                     break
                 if not reply.retry:
-                    raise RefusedError(reply.code, reply.message)
+                    raise _refused(reply)
             if command.expires_at is None or time.time() + delay >= command.expires_at / 1000:
                 break
             log.debug("command_again", verb=command.verb, command=command.id, problem=problem)
@@ -103,7 +113,13 @@ class CommandClient:
         raise UnavailableError(f"no answer from the registry in time ({problem})")
 
 
-def _attempt_seconds(command: Command) -> float:
+def _refused(refusal: Refusal) -> RefusedError:
+    if refusal.code is RefusalCode.SESSION_ENDED and refusal.reason and refusal.command and refusal.correlation:
+        return SessionEndedError(refusal.message, refusal.reason, refusal.command, refusal.correlation, refusal.user)
+    return RefusedError(refusal.code, refusal.message)
+
+
+def _attempt_seconds(command: RoomCommand) -> float:
     if command.expires_at is None:
         return ATTEMPT_SECONDS
     return max(0.01, min(ATTEMPT_SECONDS, command.expires_at / 1000 - time.time()))

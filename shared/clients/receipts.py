@@ -11,7 +11,7 @@ from nats.js import api
 from nats.js.errors import APIError
 from pydantic import ValidationError
 
-from shared.bus.stream import read_batch
+from shared.bus.stream import ensure_stream, read_batch
 from shared.clients.gathering import Gathering
 from shared.contracts.errors import UnavailableError
 from shared.contracts.receipts import Receipt
@@ -22,8 +22,6 @@ log = structlog.get_logger()
 KEPT_SECONDS = 24 * 3600
 _READ_SIZE = 256
 _SECONDS = 5.0
-_NAME_IN_USE = 10058
-"""There is one of that name with another configuration, an operator's: it is left as it is."""
 
 
 class Receipts:
@@ -47,13 +45,7 @@ class Receipts:
             num_replicas=replicas,
             allow_direct=True,
         )
-        try:
-            await self._js.add_stream(config)
-        except APIError as error:
-            if error.err_code != _NAME_IN_USE:
-                raise UnavailableError(f"the stream of receipts could not be created: {error.description}") from error
-        except (nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"the stream of receipts could not be created: {error or type(error).__name__}") from error
+        await ensure_stream(self._connection, config)
 
     async def write(self, receipt: Receipt) -> None:
         """Store a receipt.
@@ -77,7 +69,7 @@ class Receipts:
         gathering = Gathering()
 
         async def hear(message: Msg) -> None:
-            _add(gathering, message.data)
+            _add(gathering, message.subject, message.data)
 
         try:
             subscription = await self._connection.subscribe(RECEIPTS.subscription(app=app, command=command), cb=hear)
@@ -99,12 +91,18 @@ class Receipts:
         subject = RECEIPTS.subscription(app=app, command=command)
         while batch := await read_batch(self._connection, RECEIPT_STREAM, subject, after, _READ_SIZE):
             for stored in batch:
-                _add(into, stored.data)
+                _add(into, stored.subject, stored.data)
             after = batch[-1].seq
 
 
-def _add(gathering: Gathering, data: bytes) -> None:
+def _add(gathering: Gathering, subject: str, data: bytes) -> None:
+    """Take a receipt, if it is what its subject says: who may write to a subject is what the bus decides."""
     try:
-        gathering.add(Receipt.model_validate_json(data))
+        receipt = Receipt.model_validate_json(data)
     except ValidationError:
-        log.warning("receipt_unreadable")
+        log.warning("receipt_unreadable", subject=subject)
+        return
+    if receipt_subject(receipt.app, receipt.command, receipt.gateway) != subject:
+        log.warning("receipt_unreadable", subject=subject)
+        return
+    gathering.add(receipt)

@@ -9,11 +9,25 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from shared.contracts.ids import CommandId, CorrelationId, GatewayId, Milliseconds, RoomId, RoomKey, SdkAppId, SessionId, UserId
+from shared.contracts.ids import (
+    CommandId,
+    CorrelationId,
+    GatewayId,
+    Milliseconds,
+    RoomId,
+    RoomKey,
+    SdkAppId,
+    SessionId,
+    TokenDigest,
+    UserId,
+)
 from shared.contracts.messages import Message
 from shared.contracts.reasons import LeaveReason
 
 MAX_USERS_PER_REMOVE = 10
+Attachment = Annotated[int, Field(strict=True, ge=1)]
+"""Number of a session's attachment to a gateway: a join is 1, each resume the next. What a gateway sends about a session
+carries it, and does nothing where it is not the current one."""
 
 
 class Role(StrEnum):
@@ -27,12 +41,16 @@ class Verb(StrEnum):
     """The last token of a command's subject, and of its committed message's."""
 
     JOIN = "join"
+    RESUME = "resume"
     LEAVE = "leave"
+    SWITCH_ROLE = "switch_role"
+    DETACH = "detach"
     REMOVE = "remove"
     DISMISS = "dismiss"
-    ANNOUNCE = "announce"
     EPOCH = "epoch"
     """Never asked for: the message with which an owner takes a partition over."""
+    LOSE = "lose"
+    """Never asked for: what an owner writes when a gateway is lost."""
 
 
 class Command(Message):
@@ -68,6 +86,19 @@ class Join(RoomCommand):
     user: UserId
     role: Role
     gateway: GatewayId
+    token: TokenDigest | None = None
+    """Whoever shows the token may resume the session; without one it cannot be resumed."""
+    yields: bool = False
+    """Stay out where another session holds the userId's anchor slot, instead of replacing it."""
+
+
+class Resume(RoomCommand):
+    """Attach a session to a gateway anew, the same or another. By gateways only."""
+
+    verb = Verb.RESUME
+    session: SessionId
+    token: TokenDigest
+    gateway: GatewayId
 
 
 class Leave(RoomCommand):
@@ -75,7 +106,26 @@ class Leave(RoomCommand):
 
     verb = Verb.LEAVE
     session: SessionId
+    attachment: Attachment = 1
     reason: Literal[LeaveReason.LEFT, LeaveReason.TIMED_OUT]
+
+
+class SwitchRole(RoomCommand):
+    """Make an anchor of an audience member, or the other way round. By gateways only."""
+
+    verb = Verb.SWITCH_ROLE
+    session: SessionId
+    attachment: Attachment
+    role: Role
+
+
+class Detach(RoomCommand):
+    """A gateway whose attachment is not the current one any more holds nothing of it. By gateways only."""
+
+    verb = Verb.DETACH
+    session: SessionId
+    attachment: Attachment
+    gateway: GatewayId
 
 
 class Remove(RoomCommand):
@@ -91,11 +141,4 @@ class Dismiss(RoomCommand):
     verb = Verb.DISMISS
 
 
-class Announce(Command):
-    """A gateway has started: end what its earlier boots held, in one partition. Its app and room tokens are ``_``."""
-
-    verb = Verb.ANNOUNCE
-    gateway: GatewayId
-
-
-ROOM_COMMANDS: dict[Verb, type[RoomCommand]] = {model.verb: model for model in (Join, Leave, Remove, Dismiss)}
+ROOM_COMMANDS: dict[Verb, type[RoomCommand]] = {model.verb: model for model in (Join, Resume, Leave, SwitchRole, Detach, Remove, Dismiss)}

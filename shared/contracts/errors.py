@@ -2,6 +2,7 @@
 
 StagedoorError
 ├── RefusedError          the sender of a command: it was decided, and the answer is no
+│   └── SessionEndedError     because the session has ended; says how
 ├── UnavailableError      the sender of a command: nobody could decide it in time; the same id may be sent again
 ├── FencedError           a registry: somebody else writes this partition now
 ├── UnknownOutcomeError   a registry: a commit was sent and nothing came back; only the stream knows
@@ -30,9 +31,15 @@ class RefusalCode(StrEnum):
     """What it would cause does not fit into a message."""
     TOO_MANY_SESSIONS = "too_many_sessions"
     """Of one userId in one room."""
+    ANCHOR_TAKEN = "anchor_taken"
+    """Another session holds the userId's anchor slot, and the join yields."""
     SESSION_ENDED = "session_ended"
-    UNKNOWN_GATEWAY = "unknown_gateway"
-    """The gateway's boot was not announced, or a newer one was."""
+    SESSION_UNKNOWN = "session_unknown"
+    """There is no such session, or not any more, or the token is not its."""
+    SUPERSEDED = "superseded"
+    """The session was attached anew since."""
+    GATEWAY_LOST = "gateway_lost"
+    """The gateway was declared lost: this boot of it takes no sessions any more."""
 
 
 class StagedoorError(Exception):
@@ -46,6 +53,25 @@ class RefusedError(StagedoorError):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+
+
+class SessionEndedError(RefusedError):
+    """The session that the command is about has ended.
+
+    Args:
+        message: for people.
+        reason: how it ended: a value of :class:`shared.contracts.reasons.LeaveReason`.
+        command: the id of the command that ended it.
+        correlation: that command's.
+        user: whose session it was; None where it never came in.
+    """
+
+    def __init__(self, message: str, reason: str, command: str, correlation: str, user: str | None = None) -> None:
+        super().__init__(RefusalCode.SESSION_ENDED, message)
+        self.reason = reason
+        self.command = command
+        self.correlation = correlation
+        self.user = user
 
 
 class UnavailableError(StagedoorError):

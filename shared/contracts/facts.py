@@ -8,15 +8,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.contracts.commands import Role
-from shared.contracts.ids import CommandId, CorrelationId, GatewayId, Incarnation, Milliseconds, RoomId, SdkAppId, SessionId, UserId
+from shared.contracts.commands import MAX_USERS_PER_REMOVE, Attachment, Role
+from shared.contracts.ids import (
+    CommandId,
+    CorrelationId,
+    GatewayId,
+    Incarnation,
+    Milliseconds,
+    RoomId,
+    SdkAppId,
+    SessionId,
+    TokenDigest,
+    UserId,
+)
 from shared.contracts.messages import Message
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import Reply
 
 MAX_SESSIONS_PER_FACT = 500
 MAX_FACTS_PER_MESSAGE = 2
-"""With the longest ids this is half a megabyte of JSON: half of what a server takes by default."""
+MAX_FORMER_GATEWAYS = 4
+"""With the longest ids and as many former gateways, a message has 0.9 MB of JSON; a server takes 1 MiB by default."""
 
 
 class _InRoom(Message):
@@ -35,6 +47,9 @@ class SessionEnd(Message):
     user: UserId
     role: Role
     gateway: GatewayId
+    """Where it was attached."""
+    former: Annotated[tuple[GatewayId, ...], Field(max_length=MAX_FORMER_GATEWAYS)] = ()
+    """Gateways that held an earlier attachment and have not said yet that they hold nothing any more."""
 
 
 class Joined(_InRoom):
@@ -45,8 +60,39 @@ class Joined(_InRoom):
     user: UserId
     role: Role
     gateway: GatewayId
-    attachment: Annotated[int, Field(ge=1)] = 1
-    """Number of the attachment to a gateway; a join is number 1."""
+    attachment: Attachment = 1
+    token: TokenDigest | None = None
+
+
+class Attached(_InRoom):
+    """A session was resumed: it lives on this gateway from now on, and any other lets go of it."""
+
+    kind: Literal["attached"] = "attached"
+    session: SessionId
+    user: UserId
+    role: Role
+    gateway: GatewayId
+    attachment: Attachment
+
+
+class Detached(_InRoom):
+    """A former gateway holds nothing of the session any more."""
+
+    kind: Literal["detached"] = "detached"
+    session: SessionId
+    gateway: GatewayId
+    attachment: Attachment
+    """The one it held."""
+
+
+class RoleSwitched(_InRoom):
+    """A session's role is another one now. As anchor it is seen by the others, as audience it is not."""
+
+    kind: Literal["role_switched"] = "role_switched"
+    session: SessionId
+    user: UserId
+    role: Role
+    gateway: GatewayId
 
 
 class Left(_InRoom):
@@ -71,10 +117,19 @@ class SessionBarred(Message):
     reason: LeaveReason
 
 
-class Announced(Message):
-    """A gateway's boot is known to the partition; earlier boots of its name hold nothing any more."""
+class UsersBarred(Message):
+    """Users were removed, or everybody was: those of their sessions in this room that timed out before count as such."""
 
-    kind: Literal["announced"] = "announced"
+    kind: Literal["users_barred"] = "users_barred"
+    users: Annotated[tuple[UserId, ...], Field(max_length=MAX_USERS_PER_REMOVE)]
+    """Nobody named is everybody."""
+    reason: Literal[LeaveReason.REMOVED, LeaveReason.DISMISSED]
+
+
+class GatewayLost(Message):
+    """A gateway is lost to the partition: it takes no sessions any more, and those it held end in the messages that follow."""
+
+    kind: Literal["gateway_lost"] = "gateway_lost"
     gateway: GatewayId
 
 
@@ -85,8 +140,8 @@ class EpochBegan(Message):
     owner: str
 
 
-RoomFact = Joined | Left | Dissolved
-Fact = Annotated[RoomFact | SessionBarred | Announced | EpochBegan, Field(discriminator="kind")]
+RoomFact = Joined | Attached | Detached | RoleSwitched | Left | Dissolved
+Fact = Annotated[RoomFact | SessionBarred | UsersBarred | GatewayLost | EpochBegan, Field(discriminator="kind")]
 
 
 class Remembered(Message):

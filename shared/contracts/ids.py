@@ -47,6 +47,8 @@ UserId = Annotated[str, Field(strict=True), AfterValidator(_user)]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 CommandId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 CorrelationId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+TokenDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""SHA-256 of a resume token, in hexadecimal. The token itself is the browser's and never on the bus."""
 GatewayId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,63}_[0-9a-f]{16}$")]
 Incarnation = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
 Milliseconds = Annotated[int, Field(strict=True, ge=0)]
@@ -66,11 +68,6 @@ class RoomKey(NamedTuple):
 def gateway_id(name: str, boot: str) -> str:
     """Name one boot of a gateway: its configured name and 16 random hexadecimal digits."""
     return f"{name}_{boot}"
-
-
-def gateway_name(gateway: str) -> str:
-    """Return the configured name in a gateway id."""
-    return gateway.rpartition("_")[0]
 
 
 def encode_token(text: str) -> str:

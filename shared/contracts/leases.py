@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
+from shared.contracts.ids import GatewayId
 from shared.contracts.messages import Message
 
 
@@ -12,3 +13,15 @@ class Lease(Message):
 
     replica: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
     leaving: bool = False
+
+
+class GatewayLease(Message):
+    """A gateway is there. Stored, one a boot; each renewal is another revision, and nothing else about it counts."""
+
+    gateway: GatewayId
+    isolation_grace: Annotated[float, Field(ge=0)] | None = None
+    """Seconds without the bus after which it stops forwarding by itself; None is never."""
+    reconnect_grace: Annotated[float, Field(ge=0)]
+    """Seconds that its sessions outlive their browsers' silence."""
+    gone: bool = False
+    """It has ended in order: nothing is forwarded any more."""

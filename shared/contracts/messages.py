@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 class Message(BaseModel):
     """An immutable message that refuses what it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     def to_bytes(self) -> bytes:
         """Encode as compact JSON in UTF-8, without fields that are not set."""

@@ -18,11 +18,11 @@ class ReceiptState(StrEnum):
     """What is certain of one session's ending."""
 
     CONFIRMED = "confirmed"
-    """Its media has stopped, and its browser has acknowledged the notice."""
+    """Its media has stopped at every gateway that held it, and its browser was told."""
     FENCED = "fenced"
-    """Its media has stopped; its browser was not heard."""
+    """Its media has stopped at every gateway that held it; its browser was not heard."""
     PENDING = "pending"
-    """Neither, yet."""
+    """Its media may still flow somewhere."""
 
 
 class SessionReceipt(Message):
@@ -30,15 +30,10 @@ class SessionReceipt(Message):
 
     session: SessionId
     user: UserId
-    media_stopped_at: Milliseconds
-    """After the last packet to or from it had left."""
+    media_stopped_at: Milliseconds | None = None
+    """After the last packet to or from it had left this gateway; None where it was never here."""
     told_at: Milliseconds | None = None
-    """When its browser acknowledged the notice."""
-
-    @property
-    def state(self) -> ReceiptState:
-        """What this comes to."""
-        return ReceiptState.FENCED if self.told_at is None else ReceiptState.CONFIRMED
+    """When its browser acknowledged the notice, or was refused a resume with that reason."""
 
 
 class Receipt(Message):

@@ -1,11 +1,13 @@
 """Replies: what the registry answers, once the decision is committed."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from shared.contracts.commands import Attachment, Role
 from shared.contracts.errors import RefusalCode
-from shared.contracts.ids import GatewayId, Incarnation, RoomId, SdkAppId, SessionId, UserId
+from shared.contracts.ids import CommandId, CorrelationId, GatewayId, Incarnation, RoomId, SdkAppId, SessionId, UserId
 from shared.contracts.messages import Message
 from shared.contracts.reasons import LeaveReason
 
@@ -28,8 +30,33 @@ class JoinReply(Message):
     """The other anchors."""
 
 
+class ResumeReply(Message):
+    """The session is attached to the gateway that asked."""
+
+    kind: Literal["resume"] = "resume"
+    incarnation: Incarnation
+    seq: int
+    roster: tuple[Peer, ...]
+    """As in :class:`JoinReply`."""
+    attachment: Attachment
+    user: UserId
+    role: Role
+
+
+class SwitchRoleReply(Message):
+    """The session has the role."""
+
+    kind: Literal["switch_role"] = "switch_role"
+
+
+class DetachReply(Message):
+    """The gateway is not among those that hold the session."""
+
+    kind: Literal["detach"] = "detach"
+
+
 class LeaveReply(Message):
-    """The session is not in the room any more."""
+    """The session is not in the room any more, or is attached anew since."""
 
     kind: Literal["leave"] = "leave"
 
@@ -41,6 +68,8 @@ class RemovedSession(Message):
     session: SessionId
     gateway: GatewayId
     seq: int
+    former: tuple[GatewayId, ...] = ()
+    """Other gateways that may hold media of it and must report, too."""
 
 
 class RemoveReply(Message):
@@ -59,13 +88,8 @@ class DismissReply(Message):
     seq: int
     sessions: int
     """How many sessions that ended."""
-
-
-class AnnounceReply(Message):
-    """The gateway may serve; so many sessions of its earlier boots were ended."""
-
-    kind: Literal["announce"] = "announce"
-    ended: int
+    attachments: Mapping[GatewayId, Annotated[int, Field(ge=1)]]
+    """How many of them each gateway held, as the current or a former one: of so many it has to report."""
 
 
 class Refusal(Message):
@@ -77,10 +101,32 @@ class Refusal(Message):
     retry: bool = False
     """The same command, with the same id, may succeed later."""
     reason: LeaveReason | None = None
-    """With ``session_ended``: how the session ended."""
+    """With ``session_ended``: how the session ended, the command that ended it, and whose session it was."""
+    command: CommandId | None = None
+    correlation: CorrelationId | None = None
+    user: UserId | None = None
 
 
-Reply = Annotated[JoinReply | LeaveReply | RemoveReply | DismissReply | AnnounceReply | Refusal, Field(discriminator="kind")]
+Reply = Annotated[
+    JoinReply | ResumeReply | LeaveReply | SwitchRoleReply | DetachReply | RemoveReply | DismissReply | Refusal,
+    Field(discriminator="kind"),
+]
+
+
+class AnswerQuery(Message):
+    """Ask what a removal or a dismissal was answered, while that is remembered."""
+
+    app: SdkAppId
+    command: CommandId
+
+
+class AnswerReply(Message):
+    """What is remembered of a command."""
+
+    answer: Reply | None = None
+    """None: it is not known, or not any more."""
+    lost: tuple[GatewayId, ...] = ()
+    """Of the gateways that the answer names, those that were declared lost: nothing leaves them any more."""
 
 
 class RoomSummary(Message):

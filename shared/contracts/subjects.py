@@ -4,7 +4,10 @@
     stagedoor.v1.evt.<partition>.<app>.<room>.<verb>     the stream: what is committed
     stagedoor.v1.pub.<partition>.<app>.<room>.<verb>     its republish, for gateways and whoever listens
     stagedoor.v1.qry.<partition>.rooms                   request/reply: what rooms there are
+    stagedoor.v1.qry._.answer                            request/reply: what a command was answered
     stagedoor.v1.rcpt.<app>.<command>.<gateway>          receipts: a stream of their own, for a day
+    stagedoor.v1.gw.<gateway>                            leases of gateways: a stream of their own, the last one of each
+    stagedoor.v1.snap.<partition>.<seq>.<part>           snapshots: a stream of their own
     stagedoor.v1.lease.<replica>                         a registry is there; silence for the lease's length says it is not
 
 Messages that concern no single room have `_` as app and room.
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from shared.contracts import commands, facts, leases, receipts, replies
+from shared.contracts import commands, facts, leases, receipts, replies, snapshots
 from shared.contracts.commands import Verb
 from shared.contracts.ids import InvalidIdError, RoomKey, parse_app_token, parse_room_token, room_token
 from shared.contracts.messages import Message
@@ -23,6 +26,8 @@ from shared.contracts.messages import Message
 PREFIX: Final = "stagedoor.v1"
 STREAM: Final = "STAGEDOOR_EVT_V1"
 RECEIPT_STREAM: Final = "STAGEDOOR_RCPT_V1"
+GATEWAY_STREAM: Final = "STAGEDOOR_GW_V1"
+SNAPSHOT_STREAM: Final = "STAGEDOOR_SNAP_V1"
 PARTITIONS_METADATA: Final = "stagedoor.partitions"
 """The key in the stream's metadata that says how many partitions there are."""
 DOOR: Final = "_"
@@ -42,6 +47,8 @@ class Part(StrEnum):
 class Channel:
     """One row of the contract: a family of subjects and who may do what on it."""
 
+    name: str
+    about: str
     pattern: str
     """The subject, with a name in braces for each token that varies."""
     model: type[Message] | tuple[type[Message], ...]
@@ -50,6 +57,8 @@ class Channel:
     subscribers: tuple[Part, ...]
     on_demand: bool = False
     """Subscribed to for the length of a request only."""
+    stream: str | None = None
+    """The JetStream stream that stores it."""
 
     def subscription(self, **tokens: object) -> str:
         """Build the subject to subscribe to; a token that is not given becomes a wildcard."""
@@ -57,11 +66,22 @@ class Channel:
         return self.pattern.format(**{name: tokens.get(name, "*") for name in names})
 
 
-_REPLIES = (replies.JoinReply, replies.LeaveReply, replies.RemoveReply, replies.DismissReply, replies.AnnounceReply, replies.Refusal)
+_REPLIES = (
+    replies.JoinReply,
+    replies.ResumeReply,
+    replies.LeaveReply,
+    replies.SwitchRoleReply,
+    replies.DetachReply,
+    replies.RemoveReply,
+    replies.DismissReply,
+    replies.Refusal,
+)
 _OPERATOR_COMMANDS = (commands.Remove, commands.Dismiss)
-_GATEWAY_COMMANDS = (commands.Join, commands.Leave, commands.Announce)
+_GATEWAY_COMMANDS = (commands.Join, commands.Resume, commands.Leave, commands.SwitchRole, commands.Detach)
 
 COMMANDS: Final = Channel(
+    name="commands",
+    about="A command on one room, straight to the owner of its partition.",
     pattern=f"{PREFIX}.cmd.{{partition}}.{{app}}.{{room}}.{{verb}}",
     model=_GATEWAY_COMMANDS + _OPERATOR_COMMANDS,
     reply=_REPLIES,
@@ -69,6 +89,8 @@ COMMANDS: Final = Channel(
     subscribers=(Part.REGISTRY,),
 )
 DOOR_COMMANDS: Final = Channel(
+    name="door_commands",
+    about="The same from those who compute no hash: any replica passes it on, and the owner answers.",
     pattern=f"{PREFIX}.cmd.{DOOR}.{{app}}.{{room}}.{{verb}}",
     model=_OPERATOR_COMMANDS,
     reply=_REPLIES,
@@ -76,13 +98,18 @@ DOOR_COMMANDS: Final = Channel(
     subscribers=(Part.REGISTRY,),
 )
 STREAM_EVENTS: Final = Channel(
+    name="events",
+    about="What is committed: one message for each command, with all its facts in order.",
     pattern=f"{PREFIX}.evt.{{partition}}.{{app}}.{{room}}.{{verb}}",
     model=facts.Committed,
     reply=None,
     publishers=(Part.REGISTRY,),
     subscribers=(),
+    stream=STREAM,
 )
 PUBLISHED_EVENTS: Final = Channel(
+    name="published_events",
+    about="The same, republished by the server once it is stored. Nats-Sequence rises by 1: a jump is a loss, which the stream heals.",
     pattern=f"{PREFIX}.pub.{{partition}}.{{app}}.{{room}}.{{verb}}",
     model=facts.Committed,
     reply=None,
@@ -90,13 +117,26 @@ PUBLISHED_EVENTS: Final = Channel(
     subscribers=(Part.REGISTRY, Part.GATEWAY, Part.OPERATOR),
 )
 ROOMS: Final = Channel(
+    name="rooms",
+    about="What rooms a partition has. Any replica answers.",
     pattern=f"{PREFIX}.qry.{{partition}}.rooms",
     model=replies.RoomsQuery,
     reply=replies.RoomsReply,
     publishers=(Part.OPERATOR, Part.ADMIN),
     subscribers=(Part.REGISTRY,),
 )
+ANSWERS: Final = Channel(
+    name="answers",
+    about="What a removal or a dismissal was answered, for 15 minutes. Any replica answers.",
+    pattern=f"{PREFIX}.qry.{DOOR}.answer",
+    model=replies.AnswerQuery,
+    reply=replies.AnswerReply,
+    publishers=(Part.OPERATOR, Part.ADMIN),
+    subscribers=(Part.REGISTRY,),
+)
 LEASES: Final = Channel(
+    name="leases",
+    about="A registry is there. Silence for the length of the lease says that it is not.",
     pattern=f"{PREFIX}.lease.{{replica}}",
     model=leases.Lease,
     reply=None,
@@ -104,14 +144,48 @@ LEASES: Final = Channel(
     subscribers=(Part.REGISTRY,),
 )
 RECEIPTS: Final = Channel(
+    name="receipts",
+    about="What gateways have done about the endings of a command; kept for a day.",
     pattern=f"{PREFIX}.rcpt.{{app}}.{{command}}.{{gateway}}",
     model=receipts.Receipt,
     reply=None,
     publishers=(Part.GATEWAY,),
     subscribers=(Part.ADMIN, Part.OPERATOR),
     on_demand=True,
+    stream=RECEIPT_STREAM,
 )
-CONTRACT: Final = (COMMANDS, DOOR_COMMANDS, STREAM_EVENTS, PUBLISHED_EVENTS, ROOMS, LEASES, RECEIPTS)
+GATEWAY_LEASES: Final = Channel(
+    name="gateway_leases",
+    about="A gateway is there. Owners of partitions watch the revisions, read from the leader, with their own clock.",
+    pattern=f"{PREFIX}.gw.{{gateway}}",
+    model=leases.GatewayLease,
+    reply=None,
+    publishers=(Part.GATEWAY,),
+    subscribers=(),
+    stream=GATEWAY_STREAM,
+)
+SNAPSHOTS: Final = Channel(
+    name="snapshots",
+    about="Snapshots of partitions: parts of bytes, and a head that is written last.",
+    pattern=f"{PREFIX}.snap.{{partition}}.{{seq}}.{{part}}",
+    model=(snapshots.SnapshotHead, snapshots.EventsDeleted),
+    reply=None,
+    publishers=(Part.REGISTRY,),
+    subscribers=(),
+    stream=SNAPSHOT_STREAM,
+)
+CONTRACT: Final = (
+    COMMANDS,
+    DOOR_COMMANDS,
+    STREAM_EVENTS,
+    PUBLISHED_EVENTS,
+    ROOMS,
+    ANSWERS,
+    LEASES,
+    RECEIPTS,
+    GATEWAY_LEASES,
+    SNAPSHOTS,
+)
 
 REPLY_PREFIX: Final = "_INBOX"
 """Where answers go. A service answers nowhere else: whoever asks could make it write where he must not."""
@@ -152,6 +226,11 @@ def event_subject(partition: int, key: RoomKey | None, verb: Verb) -> str:
 def receipt_subject(app: int, command: str, gateway: str) -> str:
     """Build the subject of a gateway's receipts for a command."""
     return RECEIPTS.pattern.format(app=app, command=command, gateway=gateway)
+
+
+def snapshot_subject(partition: int, seq: int | str, part: int | str) -> str:
+    """Build the subject of one part of a snapshot: a number from 1, or ``head``; ``*`` stands for any."""
+    return SNAPSHOTS.pattern.format(partition=partition, seq=seq, part=part)
 
 
 def partition_events(partition: int) -> str:
