@@ -1,19 +1,16 @@
 """The door for commands: every byte from the bus is hostile until it has passed here. Pure."""
 
-from typing import TypeVar
-
 from pydantic import ValidationError
 
-from shared.contracts.commands import ROOM_COMMANDS, Announce, Command, Verb
+from shared.contracts.commands import ROOM_COMMANDS, RoomCommand
 from shared.contracts.errors import RefusalCode, RefusedError
 from shared.contracts.ids import InvalidIdError
 from shared.contracts.subjects import parse_subject, partition_of
 
 MAX_COMMAND_BYTES = 64 * 1024
-C = TypeVar("C", bound=Command)
 
 
-def parse_command(subject: str, data: bytes, partition: int, partitions: int) -> Command:
+def parse_command(subject: str, data: bytes, partition: int, partitions: int) -> RoomCommand:
     """Read a command that came to the owner of ``partition`` of ``partitions``.
 
     Raises:
@@ -26,9 +23,7 @@ def parse_command(subject: str, data: bytes, partition: int, partitions: int) ->
     except InvalidIdError as error:
         raise _bad(f"subject: {error}") from error
     if address.key is None:
-        if address.verb is not Verb.ANNOUNCE:
-            raise _bad(f"{address.verb} needs an app and a room")
-        return _validate(Announce, data)
+        raise _bad(f"{address.verb} needs an app and a room")
     model = ROOM_COMMANDS.get(address.verb)
     if model is None:
         raise _bad(f"{address.verb} is no command on a room")
@@ -40,7 +35,7 @@ def parse_command(subject: str, data: bytes, partition: int, partitions: int) ->
     return command
 
 
-def _validate(model: type[C], data: bytes) -> C:
+def _validate(model: type[RoomCommand], data: bytes) -> RoomCommand:
     try:
         return model.model_validate_json(data)
     except ValidationError as error:

@@ -7,7 +7,7 @@ import nats.errors
 from nats.aio.client import Client
 from nats.js.errors import APIError
 
-from services.room_registry.domain.partition import Entry
+from services.room_registry.domain.decisions import Entry
 from shared.contracts.errors import FencedError, RefusalCode, RefusedError, UnknownOutcomeError
 from shared.contracts.subjects import event_subject, partition_events
 

@@ -1,42 +1,36 @@
-"""The owner of one partition: takes what is queued, decides, commits, folds, replies. In this order.
-
-Only what is committed exists: nothing is told before the commit, and the state changes only by what was committed. When
-the outcome of a commit is unknown, or the fence refused it, the owner reads the truth; if nobody else has taken over, it
-takes over again and decides the same commands anew. If somebody has, they are answered with ``not_owner``, and their
-senders send them again.
-"""
+"""The owner of one partition: takes what is queued to the partition's writer, all of it at once, and answers."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from services.room_registry.domain.partition import Entry, Partition
+from services.room_registry.domain.partition import Partition
 from services.room_registry.intake import parse_command
-from services.room_registry.ledger import MAX_BATCH, Ledger
-from services.room_registry.replica import Replica
+from services.room_registry.ledger import MAX_BATCH
+from services.room_registry.writer import Asked, Loss, Writer, not_owner
 from shared.bus.replies import respond
-from shared.contracts.commands import Command, RoomCommand
-from shared.contracts.errors import FencedError, RefusalCode, RefusedError, UnavailableError, UnknownOutcomeError
+from shared.contracts.errors import RefusalCode, RefusedError
 from shared.contracts.replies import Refusal, Reply
 
 log = structlog.get_logger()
 
 MAX_QUEUED = 4096
-_BACKOFF_SECONDS = 0.25
 
 
 class Request(NamedTuple):
-    """A command with the message that it came in, and when."""
+    """What is to be carried out, and since when."""
 
-    message: Msg
-    command: Command | None
-    """None: it is none, and ``reply`` says why."""
-    reply: Reply | None
+    message: Msg | None
+    """None: the owner asks itself, and nobody waits for the answer."""
+    asked: Asked | None
+    """None: it is no command, and ``refusal`` says why."""
+    refusal: Refusal | None
     began: float
 
 
@@ -44,43 +38,30 @@ class Owner:
     """Owns one partition, or stands by for it.
 
     Args:
-        number: of the partition.
-        replica: where its state lives.
-        ledger: where its facts go.
-        catch_up: has everything that is committed folded.
-        name: of this owner; another process has another.
-        clock: Unix time in milliseconds.
+        writer: of the partition.
+        partitions: how many there are.
         new_id: makes command ids for the owner's own messages.
     """
 
-    def __init__(
-        self,
-        number: int,
-        replica: Replica,
-        ledger: Ledger,
-        *,
-        catch_up: Callable[[], Awaitable[None]],
-        name: str,
-        clock: Callable[[], int],
-        new_id: Callable[[], str],
-    ) -> None:
-        self.number = number
-        self.serving = False
-        self._replica = replica
-        self._ledger = ledger
-        self._catch_up = catch_up
-        self._name = name
-        self._clock = clock
+    def __init__(self, writer: Writer, partitions: int, new_id: Callable[[], str]) -> None:
+        self.number = writer.number
+        self._writer = writer
+        self._partitions = partitions
         self._new_id = new_id
-        self._queue: asyncio.Queue[Msg] = asyncio.Queue(MAX_QUEUED)
+        self._queue: asyncio.Queue[Msg | Loss] = asyncio.Queue(MAX_QUEUED)
         self._subscription: Subscription | None = None
         self._yielded = asyncio.Event()
-        self._log = log.bind(partition=number)
+        self._log = log.bind(partition=writer.number)
 
     @property
     def partition(self) -> Partition:
         """The state."""
-        return self._replica.partitions[self.number]
+        return self._writer.partition
+
+    @property
+    def serving(self) -> bool:
+        """Say whether commands are decided here."""
+        return self._writer.serving
 
     async def offer(self, message: Msg) -> None:
         """Queue a command, or refuse it when the queue is full."""
@@ -90,12 +71,15 @@ class Owner:
             self._log.warning("queue_full", limit=MAX_QUEUED)
             await respond(message, Refusal(code=RefusalCode.OVERLOADED, message="the partition's queue is full", retry=True))
 
+    def declare_lost(self, gateway: str) -> None:
+        """Queue a gateway to be declared lost. Whoever finds it lost says so again until that is committed."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(Loss(gateway, self._new_id()))
+
     def folded(self) -> None:
         """Look whether somebody else has taken the partition over."""
-        if self.serving and self.partition.owner != self._name:
-            self.serving = False
+        if self._writer.yielded():
             self._yielded.set()
-            self._log.info("partition_yielded", owner=self.partition.owner)
 
     async def own(self) -> None:
         """Take the partition over and serve it until somebody else does. Called when commands are queued already.
@@ -104,7 +88,7 @@ class Owner:
             CorruptStreamError: the stream cannot be folded.
         """
         self._yielded.clear()
-        await self._take_over()
+        await self._writer.take_over()
         yielded = asyncio.create_task(self._yielded.wait())
         try:
             while self.serving:
@@ -116,7 +100,7 @@ class Owner:
                     waiting.cancel()
         finally:
             yielded.cancel()
-            self.serving = False
+            self._writer.stand_by()
 
     def taking_from(self, subscription: Subscription) -> None:
         """Remember where commands come from."""
@@ -135,128 +119,51 @@ class Owner:
     async def give_back(self) -> None:
         """Answer what was not decided: its senders find the new owner with the same id."""
         while not self._queue.empty():
-            await respond(self._queue.get_nowait(), _not_owner())
+            item = self._queue.get_nowait()
+            if not isinstance(item, Loss):
+                await respond(item, not_owner())
             self._queue.task_done()
 
-    async def _take_over(self) -> None:
-        """Become the one writer: write an epoch, which ends every other owner's, and fold everything up to it."""
-        while True:
-            try:
-                entry = self.partition.begin_epoch(self._name, self._new_id(), self._clock())
-                seq = await self._ledger.begin(self.number, entry)
-                await self._catch_up()
-            except (UnavailableError, UnknownOutcomeError, RefusedError) as error:
-                self._log.warning("take_over_waits", reason=str(error))
-                await asyncio.sleep(_BACKOFF_SECONDS)
-                continue
-            self.serving = self.partition.owner == self._name
-            if self.serving:
-                self._log.info("partition_owned", epoch=seq, rooms=len(self.partition.rooms))
-            return
+    def _with_what_is_queued(self, first: Msg | Loss) -> list[Msg | Loss]:
+        items = [first]
+        while len(items) < MAX_BATCH and not self._queue.empty():
+            items.append(self._queue.get_nowait())
+        return items
 
-    def _with_what_is_queued(self, first: Msg) -> list[Msg]:
-        messages = [first]
-        while len(messages) < MAX_BATCH and not self._queue.empty():
-            messages.append(self._queue.get_nowait())
-        return messages
-
-    async def _answer(self, messages: Sequence[Msg]) -> None:
-        requests = [self._parse(message) for message in messages]
+    async def _answer(self, items: Sequence[Msg | Loss]) -> None:
+        requests = [self._parse(item) for item in items]
         try:
-            replies = await self._decide_and_commit(requests)
-            for request, reply in zip(requests, replies, strict=True):
-                await respond(request.message, reply)
+            answers = iter(await self._writer.carry_out([request.asked for request in requests if request.asked is not None]))
+            for request in requests:
+                reply: Reply | None = request.refusal if request.asked is None else next(answers)
+                if request.message is not None and reply is not None:
+                    await respond(request.message, reply)
                 self._log_line(request, reply)
         finally:
-            for _ in messages:
+            for _ in items:
                 self._queue.task_done()
 
-    def _parse(self, message: Msg) -> Request:
+    def _parse(self, item: Msg | Loss) -> Request:
         began = time.monotonic()
+        if isinstance(item, Loss):
+            return Request(None, item, None, began)
         try:
-            command = parse_command(message.subject, message.data, self.number, len(self._replica.partitions))
+            command = parse_command(item.subject, item.data, self.number, self._partitions)
         except RefusedError as error:
-            return Request(message, None, Refusal(code=error.code, message=error.message), began)
-        return Request(message, command, None, began)
+            return Request(item, None, Refusal(code=error.code, message=error.message), began)
+        return Request(item, command, None, began)
 
-    async def _decide_and_commit(self, requests: Sequence[Request]) -> list[Reply]:
-        while True:
-            replies, entries = self._decide(requests)
-            try:
-                await self._commit(entries)
-            except RefusedError as error:
-                if len(requests) > 1:
-                    # One of them may be at fault; the others must not suffer for it.
-                    return [reply for request in requests for reply in await self._decide_and_commit([request])]
-                return [Refusal(code=error.code, message=error.message, retry=error.code is RefusalCode.OVERLOADED)]
-            except (FencedError, UnknownOutcomeError) as error:
-                self._log.warning("commit_uncertain", messages=len(entries), reason=str(error))
-                if not await self._still_mine():
-                    return [request.reply or _not_owner() for request in requests]
-            else:
-                return replies
-
-    def _decide(self, requests: Sequence[Request]) -> tuple[list[Reply], list[Entry]]:
-        """Decide one after the other, each on what the ones before it would leave."""
-        draft = self.partition.draft()
-        now = self._clock()
-        replies: list[Reply] = []
-        entries: list[Entry] = []
-        decided: dict[str, tuple[Command, Reply]] = {}
-        for request in requests:
-            command = request.command
-            if command is None:
-                assert request.reply is not None
-                replies.append(request.reply)
-                continue
-            if (known := decided.get(command.id)) is not None and known[0] == command:
-                # Sent again while it waited here.
-                replies.append(known[1])
-                continue
-            decision = draft.decide(command, now)
-            decided[command.id] = command, decision.reply
-            replies.append(decision.reply)
-            for entry in decision.entries:
-                draft.fold(draft.last_seq + 1, entry.key, entry.message)
-            entries += decision.entries
-        return replies, entries
-
-    async def _commit(self, entries: Sequence[Entry]) -> None:
-        for start in range(0, len(entries), MAX_BATCH):
-            batch = entries[start : start + MAX_BATCH]
-            sequences = await self._ledger.commit(self.number, self.partition.last_seq, batch)
-            for seq, entry in zip(sequences, batch, strict=True):
-                self.partition.fold(seq, entry.key, entry.message)
-
-    async def _still_mine(self) -> bool:
-        """After a commit that may or may not be in: read the truth, and if nobody else owns the partition, own it anew."""
-        while True:
-            try:
-                await self._catch_up()
-                break
-            except UnavailableError as error:
-                self._log.warning("truth_waits", reason=str(error))
-                await asyncio.sleep(_BACKOFF_SECONDS)
-        if self.partition.owner != self._name:
-            return False
-        await self._take_over()
-        return self.serving
-
-    def _log_line(self, request: Request, reply: Reply) -> None:
-        fields: dict[str, object] = {
-            "subject": request.message.subject,
-            "outcome": "done",
-            "duration_ms": round((time.monotonic() - request.began) * 1000, 2),
-        }
+    def _log_line(self, request: Request, reply: Reply | None) -> None:
+        asked = request.asked
+        fields: dict[str, object] = {"outcome": "done", "duration_ms": round((time.monotonic() - request.began) * 1000, 2)}
         if isinstance(reply, Refusal):
             fields |= {"outcome": reply.code, "reason": reply.message}
-        command = request.command
-        if command is not None:
-            fields |= {"verb": command.verb, "command": command.id, "correlation": command.correlation or command.id}
-        if isinstance(command, RoomCommand):
-            fields |= {"app": command.app, "room": command.room}
+        if isinstance(asked, Loss):
+            self._log.warning("gateway_lost", seq=self.partition.last_seq, gateway=asked.gateway, command=asked.command, **fields)
+            return
+        if request.message is not None:
+            fields["subject"] = request.message.subject
+        if asked is not None:
+            fields |= {"verb": asked.verb, "command": asked.id, "correlation": asked.correlation or asked.id}
+            fields |= {"app": asked.app, "room": asked.room}
         self._log.info("command", seq=self.partition.last_seq, **fields)
-
-
-def _not_owner() -> Refusal:
-    return Refusal(code=RefusalCode.NOT_OWNER, message="another registry owns the partition now", retry=True)

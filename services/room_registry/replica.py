@@ -1,11 +1,11 @@
 """All partitions as this process knows them, folded from the stream: the standby for those that others own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from pydantic import ValidationError
 
-from services.room_registry.domain.partition import Limits, Partition
+from services.room_registry.domain.partition import Partition
 from shared.bus.stream import Stored
 from shared.contracts.errors import StagedoorError
 from shared.contracts.facts import Committed
@@ -25,13 +25,12 @@ class Replica:
     """The state of every partition, as far as it was read.
 
     Args:
-        partitions: how many there are.
-        limits: of each.
+        partitions: all of them, empty or from snapshots.
         folded: called with the number of the partition after each message.
     """
 
-    def __init__(self, partitions: int, limits: Limits, folded: Callable[[int], None]) -> None:
-        self.partitions = [Partition(limits) for _ in range(partitions)]
+    def __init__(self, partitions: Sequence[Partition], folded: Callable[[int], None]) -> None:
+        self.partitions = partitions
         self._folded = folded
 
     def apply(self, stored: Stored) -> None:

@@ -1,8 +1,11 @@
 """What a registry is told."""
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from services.room_registry.domain.partition import Limits
+from services.room_registry.watch import Graces
 from shared.settings import Settings
 
 
@@ -15,8 +18,18 @@ class RegistrySettings(Settings):
     stream_replicas: int = Field(default=1, ge=1, le=5)
     stream_max_bytes: int = Field(default=-1, ge=-1)
     """When the stream is full, new commands are refused; -1 is no limit but the disk."""
+    snapshot_every: int = Field(default=10_000, ge=1)
+    """Messages of a partition between two snapshots of it."""
+    event_retention_hours: float = Field(default=24.0, ge=0)
+    """How long messages stay in the stream, though a snapshot covers them: for consumers that come later."""
     lease_seconds: float = Field(default=2.0, gt=0)
     """How long a registry that says nothing counts as there. The stream's fence decides who writes, whatever this says."""
+    isolation_margin: float = Field(default=15.0, ge=0)
+    """Seconds beyond a gateway's isolation grace before it is declared lost: clocks drift, and a deposed leader answers for a while."""
+    isolation_grace: Annotated[float, Field(gt=0)] | Literal["never"] = 30.0
+    """Of gateways that have no lease; the others say their own."""
+    reconnect_grace: float = Field(default=30.0, ge=0)
+    """The same."""
     max_sessions_per_room: int = Field(default=20_000, ge=1)
     max_anchors_per_room: int = Field(default=1_000, ge=1, le=2_000)
     max_sessions_per_user: int = Field(default=50, ge=1, le=50)
@@ -28,3 +41,7 @@ class RegistrySettings(Settings):
             anchors_per_room=self.max_anchors_per_room,
             sessions_per_user=self.max_sessions_per_user,
         )
+
+    def graces(self) -> Graces:
+        """Return what a gateway without a lease is taken to do."""
+        return Graces(None if self.isolation_grace == "never" else self.isolation_grace, self.reconnect_grace)

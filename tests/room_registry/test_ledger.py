@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.room_registry.domain.partition import Entry
+from services.room_registry.domain.decisions import Entry
 from services.room_registry.ledger import BATCH_FROM, Ledger
 from shared.bus.stream import EventStream
 from shared.contracts.commands import Verb

@@ -37,7 +37,6 @@ async def rooms(bus):
 async def test_what_is_answered_is_in_the_stream_and_republished(registry, caller, bus):
     """One message per command, with all its facts, on the subject that names the room."""
     heard = await bus.subscribe(PUBLISHED_EVENTS.subscription(room="s" + "a=2Eb=20c=3Ed"))
-    await caller.announce()
     await caller.join("用户2 😀", room="a.b c>d")
     reply = await caller.remove("用户2 😀", room="a.b c>d")
     assert [removed.user for removed in reply.removed] == ["用户2 😀"]
@@ -50,7 +49,6 @@ async def test_what_is_answered_is_in_the_stream_and_republished(registry, calle
 async def test_a_registry_that_starts_finds_its_rooms_again(registry_settings, caller, bus):
     """Folded from the stream: members, endings and remembered answers."""
     async with running(build(registry_settings)):
-        await caller.announce()
         gone = await caller.join("ann")
         first = await caller.remove("ann", id="kick")
         await caller.join("bob")
@@ -64,7 +62,6 @@ async def test_a_registry_that_starts_finds_its_rooms_again(registry_settings, c
 
 async def test_somebody_elses_message_in_a_partition_is_folded_and_followed(registry, caller, bus):
     """The next commit expects it; that a writer who does not know it is refused is shown in test_ledger.py."""
-    await caller.announce()
     key = RoomKey(APP, 1)
     partition = partition_of(key, PARTITIONS)
     intruder = Committed(command="x", correlation="x", at=0)
@@ -75,7 +72,6 @@ async def test_somebody_elses_message_in_a_partition_is_folded_and_followed(regi
 
 async def test_the_door_passes_on_and_the_owner_answers(registry, caller, bus):
     """An operator computes no hash."""
-    await caller.announce()
     await caller.join("ann")
     through_the_door = CommandClient(bus)
     reply = await through_the_door.send(Remove(id="ops", app=APP, room=1, users=("ann", "bob"), expires_at=deadline(10)))
@@ -102,18 +98,17 @@ async def test_malformed_commands_are_refused_and_the_service_lives(registry, ca
     """With an answer, through the door too."""
     reply = await bus.request(command_subject(partition, RoomKey(APP, 1), Verb.REMOVE), body, timeout=2)
     assert json.loads(reply.data)["code"] == "bad_request"
-    await caller.announce()
     await caller.join("ann")
 
 
-@pytest.mark.parametrize("subject", ["1400000001.n1.explode", "1400000001.s=2A.remove", "zero.n1.remove", "_._.announce", "_._.epoch"])
+@pytest.mark.parametrize("subject", ["1400000001.n1.explode", "1400000001.s=2A.remove", "zero.n1.remove", "_._.lose", "_._.epoch"])
 async def test_subjects_that_nobody_builds_are_refused_at_the_door(registry, bus, subject):
     """A verb, a room or an app that is none."""
     reply = await bus.request(f"stagedoor.v1.cmd.{DOOR}.{subject}", b"{}", timeout=2)
     assert json.loads(reply.data)["code"] == "bad_request"
 
 
-@pytest.mark.parametrize("reply", ["stagedoor.v1.evt.0._._.epoch", "stagedoor.v1.cmd.0._._.announce", "$JS.API.STREAM.PURGE.X"])
+@pytest.mark.parametrize("reply", ["stagedoor.v1.evt.0._._.epoch", "stagedoor.v1.cmd.0._._.lose", "$JS.API.STREAM.PURGE.X"])
 async def test_the_registry_writes_where_a_sender_may_answer_only(registry, caller, bus, reply):
     """Who names another subject than an inbox gets no answer: the registry's rights are not his."""
     heard = await bus.subscribe(reply)
@@ -131,12 +126,11 @@ async def test_the_registry_writes_where_a_sender_may_answer_only(registry, call
     await bus.request(ROOMS.pattern.format(partition=0), b"{}", timeout=2)
     assert heard.pending_msgs == 0
     assert await EventStream(bus).last_seq() == before
-    await caller.announce()
+    await caller.join("ann")
 
 
 async def test_a_command_that_is_sent_again_while_it_waits_is_decided_once(registry, caller, bus):
     """A sender that lost patience does not double the work."""
-    await caller.announce()
     command = Join(**caller.common(1), session="a" * 32, user="ann", role=Role.ANCHOR, gateway=EDGE)
     before = await EventStream(bus).last_seq()
     replies = await asyncio.gather(*(caller.client.send(command) for _ in range(50)))
@@ -152,7 +146,6 @@ async def test_a_malformed_question_is_refused(registry, bus):
 
 async def test_a_command_without_a_reply_subject_works(registry, caller, bus):
     """Publishing is enough; the stream says what became of it."""
-    await caller.announce()
     await caller.join("ann")
     heard = await bus.subscribe(PUBLISHED_EVENTS.subscription(verb=Verb.DISMISS))
     await bus.publish(command_subject(DOOR, RoomKey(APP, 1), Verb.DISMISS), json.dumps({"id": "d", "app": APP, "room": 1}).encode())
@@ -161,7 +154,6 @@ async def test_a_command_without_a_reply_subject_works(registry, caller, bus):
 
 async def test_readiness_says_what_is_missing_and_life_goes_on_without_nats(registry, nats_server, caller):
     """Away: alive and not ready. Back: ready again, with the same rooms."""
-    await caller.announce()
     await caller.join("ann")
     base = "http://{}:{}".format(*registry.address)
     async with httpx.AsyncClient() as http:
@@ -199,7 +191,6 @@ async def test_a_full_stream_refuses_with_an_answer(registry_settings, caller):
     """New commands are refused as retryable; what is committed stays."""
     async with running(build(registry_settings.model_copy(update={"stream_max_bytes": 25_000}))):
         caller.seconds = 1.0
-        await caller.announce()
         with pytest.raises(Exception, match="refuses to store more"):
             for number in range(200):
                 await caller.join(f"user{number}")

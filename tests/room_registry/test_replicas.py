@@ -11,9 +11,11 @@ import pytest
 
 from cli.nats_server import die_with_parent
 from services.room_registry.app import build
+from shared.bus.follower import Follower
 from shared.bus.stream import EventStream
+from shared.clients.answers import Answers
 from shared.contracts.facts import Committed
-from tests.room_registry.conftest import PARTITIONS
+from tests.room_registry.conftest import APP, PARTITIONS
 from tests.support.ports import free_port
 from tests.support.running import running, until_answers
 
@@ -89,7 +91,6 @@ async def check(bus, load):
 async def test_replicas_share_the_partitions_and_lose_no_command_when_they_come_and_go(settings, caller, bus):
     """Under load, one joins, the first leaves, another comes: every command is answered, and carried out once."""
     async with running(build(settings)):
-        await caller.announce()
         load = Load(caller)
         await load.until(50)
         second = build(settings)
@@ -101,6 +102,20 @@ async def test_replicas_share_the_partitions_and_lose_no_command_when_they_come_
             await load.until(50)
             await load.stop()
     await check(bus, load)
+
+
+async def test_any_replica_says_what_was_answered(settings, caller, bus, monkeypatch):
+    """At once, also one that has not heard of it yet: here they hear of nothing, and look once a second."""
+
+    async def hear_nothing(_follower, _message):
+        pass
+
+    monkeypatch.setattr(Follower, "_take", hear_nothing)
+    async with running(build(settings)), running(build(settings)):
+        await caller.join("ann")
+        reply = await caller.remove("ann", id="kick")
+        assert [(await Answers(bus).ask(APP, "kick", 5)).answer for _ in range(20)] == [reply] * 20
+        assert (await Answers(bus).ask(APP, "unknown", 5)).answer is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
@@ -119,7 +134,6 @@ async def test_the_other_replica_takes_over(settings, nats_server, caller, bus, 
         )
         try:
             await until_answers(f"http://127.0.0.1:{port}/readyz")
-            await caller.announce()
             load = Load(caller)
             await load.until(50)
             assert len(set((await owners(bus)).values())) == 2

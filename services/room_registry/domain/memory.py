@@ -1,7 +1,7 @@
 """What a partition remembers, and how a draft of it is laid over."""
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, MutableMapping
+from collections.abc import Hashable, Iterator, KeysView, MutableMapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -20,6 +20,7 @@ class Memory(Generic[K, V]):
         self._age_ms = age_ms
         self._below = below
         self._values: OrderedDict[K, tuple[int, V]] = OrderedDict()
+        self._changed: dict[K, V] = {}
 
     def __len__(self) -> int:
         return len(self._values) + (0 if self._below is None else len(self._below))
@@ -29,20 +30,38 @@ class Memory(Generic[K, V]):
         entry = self._values.get(key)
         if entry is not None:
             return entry[1]
+        if key in self._changed:
+            return self._changed[key]
         return None if self._below is None else self._below.get(key)
 
-    def keep(self, key: K, value: V, at: int) -> None:
-        """Remember a value from the message time ``at`` on; the first one of a key stays."""
-        if self.get(key) is None:
-            self._values[key] = (at, value)
+    def keep(self, key: K, value: V, at: int) -> bool:
+        """Remember a value from the message time ``at`` on. The first one of a key stays: False is for another one."""
+        if self.get(key) is not None:
+            return False
+        self._values[key] = (at, value)
+        return True
 
-    def forget(self, now: int) -> None:
-        """Drop what is older than the age at message time ``now``."""
+    def change(self, key: K, value: V) -> None:
+        """Remember another value of a key that is known, for as long as the one before."""
+        if key in self._values:
+            self._values[key] = (self._values[key][0], value)
+        else:
+            self._changed[key] = value
+
+    def forget(self, now: int) -> list[tuple[K, V]]:
+        """Drop what is older than the age at message time ``now``, and return it."""
+        forgotten = []
         while self._values:
-            key, (at, _) = next(iter(self._values.items()))
+            key, (at, value) = next(iter(self._values.items()))
             if at + self._age_ms > now:
-                return
+                break
             del self._values[key]
+            forgotten.append((key, value))
+        return forgotten
+
+    def items(self) -> list[tuple[K, int, V]]:
+        """Return what is remembered, each with the message time that it is kept from, the oldest first. Not of a draft."""
+        return [(key, at, value) for key, (at, value) in self._values.items()]
 
     def draft(self) -> "Memory[K, V]":
         """Make a memory over this one, that can be thrown away."""
@@ -80,3 +99,33 @@ class Overlay(MutableMapping[K, V]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+class Counts(Generic[K]):
+    """How many there are of each key; none is no key.
+
+    Args:
+        values: none of which is zero.
+    """
+
+    def __init__(self, values: MutableMapping[K, int]) -> None:
+        self._values = values
+
+    def __contains__(self, key: K) -> bool:
+        return key in self._values
+
+    def add(self, key: K, number: int) -> None:
+        """Count some more of a key, or fewer."""
+        count = self._values.get(key, 0) + number
+        if count:
+            self._values[key] = count
+        else:
+            del self._values[key]
+
+    def keys(self) -> KeysView[K]:
+        """Return the keys that there are some of."""
+        return self._values.keys()
+
+    def draft(self) -> "Counts[K]":
+        """Make counts over these, that can be thrown away."""
+        return Counts(Overlay(self._values))

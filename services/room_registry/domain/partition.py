@@ -1,51 +1,40 @@
 """One partition: many rooms, one writer.
 
-``decide`` reads the state and says what should be committed; ``fold`` applies what was committed and is the only thing
-that changes the state. Folding the same messages gives the same state, on every replica. To decide several commands
-before the first is committed, decide and fold on a ``draft``, which changes nothing below it.
+``fold`` applies what was committed and is the only thing that changes the state. Folding the same messages gives the same
+state, on every replica. To decide several commands before the first is committed, decide and fold on a ``draft``, which
+changes nothing below it. How it is decided is in decisions.py.
 """
 
 import copy
-import hashlib
-from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, MutableMapping
 from dataclasses import dataclass
-from typing import TypeVar
 
-from services.room_registry.domain.memory import Memory, Overlay
-from services.room_registry.domain.room import Room, evolve
-from shared.contracts.commands import Announce, Command, Dismiss, Join, Leave, Remove, Role, RoomCommand, Verb
-from shared.contracts.errors import RefusalCode
+from services.room_registry.domain.ended import Ended, EndedSessions
+from services.room_registry.domain.memory import Counts, Memory, Overlay
+from services.room_registry.domain.room import Room, Session, evolve
 from shared.contracts.facts import (
-    MAX_FACTS_PER_MESSAGE,
-    Announced,
+    Attached,
     Committed,
+    Detached,
     Dissolved,
     EpochBegan,
     Fact,
+    GatewayLost,
     Joined,
     Left,
     Remembered,
+    RoleSwitched,
     RoomFact,
     SessionBarred,
+    UsersBarred,
 )
-from shared.contracts.ids import RoomKey, gateway_name, room_token
+from shared.contracts.ids import RoomKey, room_token
 from shared.contracts.reasons import LeaveReason
-from shared.contracts.replies import (
-    AnnounceReply,
-    DismissReply,
-    JoinReply,
-    LeaveReply,
-    Peer,
-    Refusal,
-    RemovedSession,
-    RemoveReply,
-    Reply,
-    RoomsReply,
-    RoomSummary,
-)
+from shared.contracts.replies import AnswerReply, DismissReply, RemoveReply, Reply, RoomsReply, RoomSummary
 
 _LISTED_ANCHORS = 50
-C = TypeVar("C", bound=RoomCommand)
+_REPORTED = frozenset({LeaveReason.REMOVED, LeaveReason.DISMISSED})
+"""Endings that somebody waits for receipts of."""
 
 
 @dataclass(frozen=True)
@@ -60,45 +49,39 @@ class Limits:
     sessions: int = 200_000
     """Live and remembered together, so that every ending finds room in the memory."""
     answers: int = 100_000
+    lost_gateways: int = 10_000
     ended_age_ms: int = 10 * 60_000
     """At least as long as a command may still be on its way, or a token may be shown."""
     answer_age_ms: int = 15 * 60_000
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One message to be committed."""
-
-    key: RoomKey | None
-    verb: Verb
-    message: Committed
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What a command comes to: the reply may leave when the entries are committed, in their order."""
-
-    reply: Reply
-    entries: tuple[Entry, ...] = ()
+    lost_age_ms: int = 24 * 3_600_000
+    """At least as long as a gateway that was cut off may still have commands on their way."""
 
 
 class Partition:
-    """The state of one partition."""
+    """The state of one partition. Read it freely; only folding changes it."""
 
     def __init__(self, limits: Limits) -> None:
+        self.limits = limits
         self.rooms: MutableMapping[RoomKey, Room] = {}
+        self.ended = EndedSessions(Memory(limits.ended_age_ms), Counts({}))
+        self.answers: Memory[tuple[int, str], Remembered] = Memory(limits.answer_age_ms)
+        """Of removals and dismissals, by app and command id."""
+        self.lost: Memory[str, str] = Memory(limits.lost_age_ms)
+        """Gateways that were declared lost, with the id of the message's command."""
         self.last_seq = 0
         """In the stream, of the last message folded: what the next commit expects."""
+        self.at = 0
+        """The latest time that a message was dated."""
         self.owner = ""
         """Who took the partition over last."""
-        self._limits = limits
-        self._epoch = 0
-        self._lives = 0
-        self._at = 0
-        self._live = 0
-        self._boots: MutableMapping[str, str] = {}
-        self._ended: Memory[str, LeaveReason] = Memory(limits.ended_age_ms)
-        self._answers: Memory[tuple[int, str], Remembered] = Memory(limits.answer_age_ms)
+        self.epoch = 0
+        """The sequence of the message with which that was done."""
+        self.lives = 0
+        """How many rooms have come to life since."""
+        self.live = 0
+        """How many sessions there are."""
+        self._holders: Counts[str] = Counts({})
+        self._places: Counts[tuple[str, RoomKey]] = Counts({})
 
     def draft(self) -> "Partition":
         """Make a state over this one, that can be thrown away. This one must not change while the draft is used."""
@@ -108,162 +91,21 @@ class Partition:
 
     def _lay_over_what_it_shares(self) -> None:
         self.rooms = Overlay(self.rooms)
-        self._boots = Overlay(self._boots)
-        self._ended = self._ended.draft()
-        self._answers = self._answers.draft()
+        self.ended = self.ended.draft()
+        self.answers = self.answers.draft()
+        self.lost = self.lost.draft()
+        self._holders = self._holders.draft()
+        self._places = self._places.draft()
 
-    # Deciding
+    # Restoring
 
-    def decide(self, command: Command, now: int) -> Decision:
-        """Decide a command at Unix time ``now`` in milliseconds. Changes nothing."""
-        if command.expires_at is not None and now >= command.expires_at and not self._was_decided(command):
-            return Decision(Refusal(code=RefusalCode.EXPIRED, message="the command's time is over"))
-        match command:
-            case Join():
-                return self._join(command, now)
-            case Leave():
-                return self._leave(command, now)
-            case Remove():
-                return self._once(command, now, self._remove)
-            case Dismiss():
-                return self._once(command, now, self._dismiss)
-            case Announce():
-                return self._announce(command, now)
-            case _:
-                return Decision(Refusal(code=RefusalCode.BAD_REQUEST, message=f"nobody may ask for {command.verb}"))
+    def resume_at(self, *, last_seq: int, at: int, owner: str, epoch: int, lives: int) -> None:
+        """Put the place in the stream that a snapshot was taken at."""
+        self.last_seq, self.at, self.owner, self.epoch, self.lives = last_seq, at, owner, epoch, lives
 
-    def _was_decided(self, command: Command) -> bool:
-        """Say whether a command has left its effect: then its sender is told so, however late it asks."""
-        match command:
-            case Join():
-                room = self.rooms.get(command.key)
-                return (room is not None and command.session in room.sessions) or self._ended.get(command.session) is not None
-            case Remove() | Dismiss():
-                return self._answers.get((command.app, command.id)) is not None
-            case _:
-                return False
-
-    def begin_epoch(self, owner: str, command: str, now: int) -> Entry:
-        """Make the message with which ``owner`` takes the partition over."""
-        message = Committed(command=command, correlation=command, at=self._time(now), facts=(EpochBegan(owner=owner),))
-        return Entry(None, Verb.EPOCH, message)
-
-    def _join(self, command: Join, now: int) -> Decision:
-        room = self.rooms.get(command.key) or Room(command.key, f"{self._epoch}.{self._lives + 1}")
-        refusal = self._why_not(room, command)
-        if refusal is not None:
-            return Decision(refusal, self._entries(command, now, ()))
-        facts = room.join(command)
-        for fact in facts:
-            room = evolve(room, fact)
-        roster = tuple(Peer(session=s.id, user=s.user) for s in room.anchors.values() if s.id != command.session)
-        reply = JoinReply(incarnation=room.incarnation, seq=room.seq, roster=roster)
-        return Decision(reply, self._entries(command, now, facts))
-
-    def _why_not(self, room: Room, command: Join) -> Refusal | None:
-        if command.session in room.sessions:
-            return None
-        if (reason := self._ended.get(command.session)) is not None:
-            return Refusal(code=RefusalCode.SESSION_ENDED, message=f"the session has ended: {reason}", reason=reason)
-        if self._boots.get(gateway_name(command.gateway)) != command.gateway:
-            return Refusal(code=RefusalCode.UNKNOWN_GATEWAY, message="the gateway's boot was not announced, or a newer one was")
-        limits = self._limits
-        # Who replaces an own session takes no room.
-        coming = 0 if command.role is Role.ANCHOR and room.anchor_of(command.user) else 1
-        if len(room.sessions) + coming > limits.sessions_per_room:
-            return Refusal(code=RefusalCode.ROOM_FULL, message=f"the room holds {limits.sessions_per_room} sessions already")
-        if command.role is Role.ANCHOR and len(room.anchors) + coming > limits.anchors_per_room:
-            return Refusal(code=RefusalCode.ROOM_FULL, message=f"the room has {limits.anchors_per_room} anchors already")
-        if len(room.of_user(command.user)) + coming > limits.sessions_per_user:
-            message = f"this userId is here {limits.sessions_per_user} times already"
-            return Refusal(code=RefusalCode.TOO_MANY_SESSIONS, message=message)
-        return self._full()
-
-    def _full(self) -> Refusal | None:
-        if self._live + len(self._ended) < self._limits.sessions:
-            return None
-        return Refusal(code=RefusalCode.OVERLOADED, message="the partition is full", retry=True)
-
-    def _leave(self, command: Leave, now: int) -> Decision:
-        room = self.rooms.get(command.key)
-        facts: tuple[Fact, ...] = room.leave(command.session, command.reason) if room else ()
-        if not facts and self._ended.get(command.session) is None:
-            # Its join may still be on the way, and must not bring it to life.
-            if (refusal := self._full()) is not None:
-                return Decision(refusal, self._entries(command, now, ()))
-            facts = (SessionBarred(session=command.session, reason=command.reason),)
-        return Decision(LeaveReply(), self._entries(command, now, facts))
-
-    def _once(self, command: C, now: int, decide: Callable[[Room, C], tuple[Reply, Sequence[Fact]]]) -> Decision:
-        """Decide a command whose answer is remembered."""
-        digest = _digest(command)
-        known = self._answers.get((command.app, command.id))
-        if known is not None:
-            if known.digest != digest:
-                return Decision(Refusal(code=RefusalCode.COMMAND_REUSED, message="this command id was used for another command"))
-            return Decision(known.answer)
-        if len(self._answers) >= self._limits.answers:
-            return Decision(Refusal(code=RefusalCode.OVERLOADED, message="too many commands are remembered", retry=True))
-        room = self.rooms.get(command.key)
-        if room is None:
-            absent = Refusal(code=RefusalCode.ROOM_NOT_EXIST, message="there is no such room")
-            return Decision(absent, self._entries(command, now, (), Remembered(digest=digest, answer=absent)))
-        reply, facts = decide(room, command)
-        return Decision(reply, self._entries(command, now, facts, Remembered(digest=digest, answer=reply)))
-
-    def _remove(self, room: Room, command: Remove) -> tuple[Reply, Sequence[Fact]]:
-        facts = room.remove(command.users)
-        removed = tuple(
-            RemovedSession(user=end.user, session=end.session, gateway=end.gateway, seq=fact.seq)
-            for fact in facts
-            if isinstance(fact, Left)
-            for end in fact.sessions
-        )
-        present = {session.user for session in removed}
-        not_found = tuple(user for user in dict.fromkeys(command.users) if user not in present)
-        return RemoveReply(removed=removed, not_found=not_found), facts
-
-    def _dismiss(self, room: Room, _command: Dismiss) -> tuple[Reply, Sequence[Fact]]:
-        facts = room.dismiss()
-        return DismissReply(incarnation=room.incarnation, seq=facts[-1].seq, sessions=len(room.sessions)), facts
-
-    def _announce(self, command: Announce, now: int) -> Decision:
-        name = gateway_name(command.gateway)
-
-        def older(gateway: str) -> bool:
-            return gateway_name(gateway) == name and gateway != command.gateway
-
-        entries: list[Entry] = []
-        ended = 0
-        for room in self.rooms.values():
-            if facts := room.lose(older):
-                ended += sum(len(fact.sessions) for fact in facts if isinstance(fact, Left))
-                entries.extend(self._messages(command, room.key, now, facts))
-        announced = (Announced(gateway=command.gateway),) if self._boots.get(name) != command.gateway else ()
-        entries.extend(self._messages(command, None, now, announced))
-        return Decision(AnnounceReply(ended=ended), tuple(entries))
-
-    def _entries(self, command: RoomCommand, now: int, facts: Sequence[Fact], remembered: Remembered | None = None) -> tuple[Entry, ...]:
-        return tuple(self._messages(command, command.key, now, facts, remembered))
-
-    def _messages(
-        self, command: Command, key: RoomKey | None, now: int, facts: Sequence[Fact], remembered: Remembered | None = None
-    ) -> Iterator[Entry]:
-        """Spread facts over messages. Every command leaves at least one: its reply waits for a commit after the decision."""
-        for start in range(0, max(len(facts), 1), MAX_FACTS_PER_MESSAGE):
-            message = Committed(
-                command=command.id,
-                correlation=command.correlation or command.id,
-                at=self._time(now),
-                app=key.app if key else None,
-                room=key.room if key else None,
-                remembered=remembered if start + MAX_FACTS_PER_MESSAGE >= len(facts) else None,
-                facts=tuple(facts[start : start + MAX_FACTS_PER_MESSAGE]),
-            )
-            yield Entry(key, command.verb, message)
-
-    def _time(self, now: int) -> int:
-        return max(now, self._at)
+    def put_room(self, room: Room) -> None:
+        """Put a room that a snapshot holds."""
+        self._put(Room(room.key, room.incarnation), room, room.sessions)
 
     # Folding
 
@@ -271,54 +113,111 @@ class Partition:
         """Apply one committed message; one that was applied already is passed over.
 
         Raises:
-            ValueError: it cannot follow what was applied before: the stream is not what it was.
+            ValueError, LookupError: it cannot follow what was applied before: the stream is not what it was.
         """
         if seq <= self.last_seq:
             return
         self.last_seq = seq
         # An epoch is written before all that it follows is folded, and may be dated early.
-        self._at = max(self._at, message.at)
-        self._ended.forget(self._at)
-        self._answers.forget(self._at)
+        self.at = max(self.at, message.at)
+        self.ended.forget(self.at)
+        self.answers.forget(self.at)
+        self.lost.forget(self.at)
         for fact in message.facts:
-            self._apply(seq, key, fact, self._at)
-        if key is not None and key in self.rooms and not self.rooms[key].sessions:
+            if key is None:
+                self._apply(fact, message)
+            else:
+                self._apply_to_room(key, fact, message)
+        if key is None:
+            return
+        if key in self.rooms and not self.rooms[key].sessions:
             del self.rooms[key]
-        if key is not None and message.remembered is not None:
-            self._answers.keep((key.app, message.command), message.remembered, self._at)
+        if message.remembered is not None:
+            self.answers.keep((key.app, message.command), message.remembered, self.at)
 
-    def _apply(self, seq: int, key: RoomKey | None, fact: Fact, at: int) -> None:
+    def _apply(self, fact: Fact, message: Committed) -> None:
         match fact:
             case EpochBegan():
-                self.owner, self._epoch, self._lives = fact.owner, seq, 0
-            case Announced():
-                self._boots[gateway_name(fact.gateway)] = fact.gateway
-            case SessionBarred():
-                self._ended.keep(fact.session, fact.reason, at)
-            case Joined() | Left() | Dissolved() if key is not None:
-                self._apply_to_room(key, fact, at)
+                self.owner, self.epoch, self.lives = fact.owner, self.last_seq, 0
+            case GatewayLost():
+                self._lose(fact.gateway, message.command)
             case _:
-                raise ValueError(f"message {seq} has a fact of a room and names none")
+                raise ValueError(f"message {self.last_seq} has a fact of a room and names none")
 
-    def _apply_to_room(self, key: RoomKey, fact: RoomFact, at: int) -> None:
+    def _apply_to_room(self, key: RoomKey, fact: Fact, message: Committed) -> None:
+        match fact:
+            case SessionBarred():
+                self.ended.keep(fact.session, Ended(key, fact.reason, message.command, message.correlation), self.at)
+            case UsersBarred():
+                self.ended.bar(key, fact.users, fact.reason, message.command, message.correlation)
+            case Joined() | Attached() | Detached() | RoleSwitched() | Left() | Dissolved():
+                self._change_room(key, fact, message)
+            case _:
+                raise ValueError(f"message {self.last_seq} has a fact of no room and names one")
+
+    def _change_room(self, key: RoomKey, fact: RoomFact, message: Committed) -> None:
         room = self.rooms.get(key)
         if room is None:
             room = Room(key, fact.incarnation)
-            self._lives += 1
-        after = evolve(room, fact)
-        self.rooms[key] = after
-        self._live += len(after.sessions) - len(room.sessions)
-        match fact:
-            case Left():
-                for end in fact.sessions:
-                    self._ended.keep(end.session, fact.reason, at)
-            case Dissolved():
-                for session in room.sessions:
-                    self._ended.keep(session, LeaveReason.DISMISSED, at)
-            case Joined():
-                pass
+            self.lives += 1
+        after = evolve(room, fact, message.command)
+        touched = _touched(room, fact)
+        if isinstance(fact, Attached) and self.lost.get(room.sessions[fact.session].gateway) is not None:
+            # What is lost detaches nothing.
+            after = after.without_former(room.sessions[fact.session].gateway)
+        self._put(room, after, touched)
+        if isinstance(fact, Left | Dissolved):
+            reason = fact.reason if isinstance(fact, Left) else LeaveReason.DISMISSED
+            for session in touched:
+                self._remember(key, room.sessions[session], reason, message)
+
+    def _remember(self, key: RoomKey, session: Session, reason: LeaveReason, message: Committed) -> None:
+        reporting = session.gateways if reason in _REPORTED else ()
+        ended = Ended(key, reason, message.command, message.correlation, session.user, session.token, reporting)
+        self.ended.keep(session.id, ended, self.at)
+
+    def _lose(self, gateway: str, command: str) -> None:
+        self.lost.keep(gateway, command, self.at)
+        for room in self.rooms_with(gateway):
+            self._put(room, room.without_former(gateway), room.sessions)
+
+    def _put(self, before: Room, after: Room, touched: Iterable[str]) -> None:
+        """Have another value of a room, and count anew what its gateways hold."""
+        for session in touched:
+            for room, number in ((before, -1), (after, 1)):
+                for gateway in room.sessions[session].gateways if session in room.sessions else ():
+                    self._holders.add(gateway, number)
+                    self._places.add((gateway, after.key), number)
+        self.rooms[after.key] = after
+        self.live += len(after.sessions) - len(before.sessions)
 
     # Looking
+
+    def next_incarnation(self) -> str:
+        """Name the next life of a room."""
+        return f"{self.epoch}.{self.lives + 1}"
+
+    def rooms_with(self, gateway: str) -> list[Room]:
+        """Return the rooms in which a gateway holds a session, or has not said yet that it does not any more."""
+        if gateway not in self._holders:
+            return []
+        return [room for key, room in self.rooms.items() if (gateway, key) in self._places]
+
+    def gateways(self) -> set[str]:
+        """Name the gateways whose absence matters: those that hold a session, or have to say that they let go of one.
+
+        A gateway that is lost is among them as long as it holds sessions, which is to end in a moment.
+        """
+        reporting = {gateway for gateway in self.ended.gateways() if self.lost.get(gateway) is None}
+        return {*self._holders.keys(), *reporting}
+
+    def answer(self, app: int, command: str) -> AnswerReply | None:
+        """Return what a removal or a dismissal was answered, and which of the gateways that it names are lost."""
+        remembered = self.answers.get((app, command))
+        if remembered is None:
+            return None
+        lost = sorted(gateway for gateway in _gateways_of(remembered.answer) if self.lost.get(gateway) is not None)
+        return AnswerReply(answer=remembered.answer, lost=tuple(lost))
 
     def list_rooms(self, after: str | None, limit: int) -> RoomsReply:
         """List rooms in the order of their names, from the one after the cursor ``after``."""
@@ -326,6 +225,28 @@ class Partition:
         page = [(name, key) for name, key in names if after is None or name > after][: limit + 1]
         more = page[limit - 1][0] if len(page) > limit else None
         return RoomsReply(rooms=tuple(_summary(self.rooms[key]) for _, key in page[:limit]), after=more)
+
+
+def _gateways_of(answer: Reply) -> Collection[str]:
+    """Name the gateways that have to report what an answer speaks of."""
+    match answer:
+        case RemoveReply():
+            return {gateway for session in answer.removed for gateway in (session.gateway, *session.former)}
+        case DismissReply():
+            return answer.attachments.keys()
+        case _:
+            return ()
+
+
+def _touched(room: Room, fact: RoomFact) -> list[str]:
+    """Name the sessions that a fact is about."""
+    match fact:
+        case Left():
+            return [end.session for end in fact.sessions]
+        case Dissolved():
+            return list(room.sessions)
+        case _:
+            return [fact.session]
 
 
 def _summary(room: Room) -> RoomSummary:
@@ -339,8 +260,3 @@ def _summary(room: Room) -> RoomSummary:
         anchor_count=len(anchors),
         audience_count=len(room.sessions) - len(anchors),
     )
-
-
-def _digest(command: RoomCommand) -> str:
-    """Digest what a command asks for: the same question has the same digest, however often it is sent."""
-    return hashlib.sha256(command.model_dump_json(exclude={"correlation", "expires_at"}).encode()).hexdigest()

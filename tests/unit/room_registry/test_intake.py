@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.room_registry.intake import MAX_COMMAND_BYTES, parse_command
-from shared.contracts.commands import Announce, Join, Remove, Role, Verb
+from shared.contracts.commands import ROOM_COMMANDS, Detach, Join, Leave, Remove, Resume, Role, SwitchRole, Verb
 from shared.contracts.errors import RefusalCode, RefusedError
 from shared.contracts.ids import RoomKey
 from shared.contracts.subjects import command_subject, partition_of
@@ -25,13 +25,21 @@ def test_a_command_is_read_with_ids_in_any_script():
     assert parse() == Remove(id="c1", app=KEY.app, room=KEY.room, users=("用户2 😀",))
 
 
-def test_join_and_announce_are_read():
-    """The gateway's two."""
-    gateway = "edge_" + "0" * 16
-    join = Join(id="c", app=KEY.app, room=KEY.room, session="a" * 32, user="ann", role=Role.ANCHOR, gateway=gateway)
-    assert parse_command(command_subject(PARTITION, KEY, Verb.JOIN), join.to_bytes(), PARTITION, 8) == join
-    announce = Announce(id="c", gateway=gateway)
-    assert parse_command(command_subject(2, None, Verb.ANNOUNCE), announce.to_bytes(), 2, 8) == announce
+def test_every_command_on_a_room_is_read():
+    """The gateway's five, too."""
+    common = {"id": "c", "app": KEY.app, "room": KEY.room}
+    session = {"session": "a" * 32}
+    gateway = {"gateway": "edge_" + "0" * 16}
+    commands = [
+        Join(**common, **session, **gateway, user="ann", role=Role.ANCHOR, token="b" * 64),
+        Resume(**common, **session, **gateway, token="b" * 64),
+        Leave(**common, **session, attachment=2, reason="left"),
+        SwitchRole(**common, **session, attachment=2, role=Role.AUDIENCE),
+        Detach(**common, **session, **gateway, attachment=1),
+    ]
+    for command in commands:
+        assert parse_command(command_subject(PARTITION, KEY, command.verb), command.to_bytes(), PARTITION, 8) == command
+    assert {command.verb for command in commands} | {Verb.REMOVE, Verb.DISMISS} == set(ROOM_COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +66,13 @@ def test_a_body_that_is_wrong_or_at_odds_with_its_subject_is_refused(changes):
     assert refused.value.code is RefusalCode.BAD_REQUEST
 
 
-@pytest.mark.parametrize("verb", ["epoch", "announce", "explode"])
+@pytest.mark.parametrize("verb", ["epoch", "lose", "explode"])
 def test_verbs_that_nobody_may_ask_for_on_a_room_are_refused(verb):
-    """An epoch is the owner's alone."""
+    """An epoch and a loss are the owner's alone."""
     with pytest.raises(RefusedError):
         parse(subject=SUBJECT.rpartition(".")[0] + "." + verb)
+    with pytest.raises(RefusedError):
+        parse(subject=f"stagedoor.v1.cmd.{PARTITION}._._.{verb}")
 
 
 def test_a_room_of_another_partition_is_refused():

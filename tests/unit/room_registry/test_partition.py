@@ -2,66 +2,14 @@
 
 import pytest
 
+from services.room_registry.domain.decisions import decide
 from services.room_registry.domain.partition import Limits, Partition
-from shared.contracts.commands import Announce, Dismiss, Join, Leave, Remove, Role
+from shared.contracts.commands import Dismiss, Join, Remove, Role
 from shared.contracts.errors import RefusalCode
-from shared.contracts.facts import Dissolved, Joined, Left, SessionBarred
-from shared.contracts.ids import RoomKey
+from shared.contracts.facts import MAX_FORMER_GATEWAYS, Dissolved, Joined, Left, SessionBarred
 from shared.contracts.reasons import LeaveReason
-from shared.contracts.replies import AnnounceReply, DismissReply, JoinReply, LeaveReply, Refusal, RemoveReply
-
-APP = 1400000001
-EDGE = "edge_" + "0" * 16
-EDGE_AGAIN = "edge_" + "1" * 16
-OTHER = "other_" + "2" * 16
-
-
-class World:
-    """A partition with its stream, and short ways to speak to it."""
-
-    def __init__(self, **limits):
-        self.partition = Partition(Limits(**limits))
-        self.stream = []
-        self.now = 1_000
-        self._commands = 0
-        self.commit([self.partition.begin_epoch("owner", "epoch", self.now)])
-        for gateway in (EDGE, OTHER):
-            self.do(Announce(id=self.id(), gateway=gateway))
-
-    def id(self):
-        self._commands += 1
-        return f"c{self._commands}"
-
-    def commit(self, entries):
-        for entry in entries:
-            self.stream.append(entry)
-            self.partition.fold(len(self.stream), entry.key, entry.message)
-
-    def do(self, command):
-        decision = self.partition.decide(command, self.now)
-        self.commit(decision.entries)
-        self.facts = [fact for entry in decision.entries for fact in entry.message.facts]
-        return decision.reply
-
-    def join(self, number, user="ann", role=Role.ANCHOR, room=1, gateway=EDGE):
-        return self.do(Join(id=self.id(), app=APP, room=room, session=session(number), user=user, role=role, gateway=gateway))
-
-    def leave(self, number, reason=LeaveReason.LEFT, room=1):
-        return self.do(Leave(id=self.id(), app=APP, room=room, session=session(number), reason=reason))
-
-    def remove(self, *users, room=1, id=None):
-        return self.do(Remove(id=id or self.id(), app=APP, room=room, users=users))
-
-    def dismiss(self, room=1):
-        return self.do(Dismiss(id=self.id(), app=APP, room=room))
-
-    def members(self, room=1):
-        found = self.partition.rooms.get(RoomKey(APP, room))
-        return set() if found is None else {int(s, 16) for s in found.sessions}
-
-
-def session(number):
-    return f"{number:032x}"
+from shared.contracts.replies import DismissReply, JoinReply, LeaveReply, Refusal, RemoveReply
+from tests.unit.room_registry.world import APP, EDGE, World, replay, session
 
 
 def test_a_room_exists_from_its_first_join_to_its_last_leave():
@@ -129,8 +77,10 @@ def test_a_session_that_ended_never_comes_back():
     world = World()
     world.join(1)
     world.remove("ann")
+    ended_by = world.stream[-1].message
     reply = world.join(1)
     assert (reply.code, reply.reason) == (RefusalCode.SESSION_ENDED, LeaveReason.REMOVED)
+    assert (reply.command, reply.correlation) == (ended_by.command, ended_by.correlation)
     assert world.members() == set()
 
 
@@ -176,10 +126,7 @@ def test_a_repeated_removal_gets_the_same_answer_and_ends_nobody_new():
     world.join(2)
     assert world.remove("ann", id="kick") == first
     assert world.members() == {2}
-    replica = Partition(Limits())
-    for seq, entry in enumerate(world.stream, start=1):
-        replica.fold(seq, entry.key, entry.message)
-    again = replica.decide(Remove(id="kick", app=APP, room=1, users=("ann",)), world.now)
+    again = decide(replay(world.stream), Remove(id="kick", app=APP, room=1, users=("ann",)), world.now)
     assert (again.reply, again.entries) == (first, ())
 
 
@@ -215,26 +162,6 @@ def test_dismiss_ends_everybody_and_the_next_join_makes_a_new_room():
     assert [type(fact) for fact in world.facts] == [Dissolved]
     assert world.join(3).incarnation != first.incarnation
     assert world.join(1).reason is LeaveReason.DISMISSED
-
-
-def test_a_new_boot_of_a_gateway_ends_what_its_older_boots_held():
-    """And only that; a message a room."""
-    world = World()
-    world.join(1)
-    world.join(2, "bob", gateway=OTHER)
-    world.join(3, "ann", room=2)
-    reply = world.do(Announce(id=world.id(), gateway=EDGE_AGAIN))
-    assert isinstance(reply, AnnounceReply)
-    assert reply.ended == 2
-    assert world.members() == {2}
-    assert world.members(room=2) == set()
-    assert world.join(4).code is RefusalCode.UNKNOWN_GATEWAY
-    assert isinstance(world.join(5, gateway=EDGE_AGAIN), JoinReply)
-
-
-def test_a_gateway_that_never_announced_itself_brings_nobody_in():
-    """Its sessions could not be told from ghosts."""
-    assert World().join(1, gateway="stranger_" + "f" * 16).code is RefusalCode.UNKNOWN_GATEWAY
 
 
 def test_an_expired_command_is_not_decided():
@@ -289,25 +216,28 @@ def test_what_a_leave_bars_is_bounded_too():
 
 
 def test_no_message_and_no_answer_is_larger_than_a_server_takes():
-    """With the longest ids, quoted twice over in JSON, and the most of everything."""
+    """With the longest ids, quoted twice over in JSON, and the most of everything: users, sessions, former gateways."""
     world = World(sessions_per_user=50)
-    gateway = "g" * 63 + "_" + "0" * 16
-    world.do(Announce(id=world.id(), gateway=gateway))
-    users = [f"{number:02}" + '"' * 126 for number in range(12)]
+    gateways = ["g" * 63 + "_" + f"{number:016x}" for number in range(MAX_FORMER_GATEWAYS + 1)]
     number = 0
-    for user in users:
-        for _ in range(50):
+    for user in [f"{number:02}" + '"' * 126 for number in range(10)]:
+        for _ in range(51):
             number += 1
-            world.join(number, user, role=Role.AUDIENCE, gateway=gateway, room="x")
+            world.join(number, user, role=Role.AUDIENCE, gateway=gateways[0], room="x")
+            for gateway in gateways[1:]:
+                world.resume(number, gateway, room="x")
+            if number % 51 == 50:
+                world.leave(number, LeaveReason.TIMED_OUT, room="x", attachment=len(gateways))
     for _ in range(700):
         number += 1
-        world.join(number, f"{number:05}" + '"' * 123, gateway=gateway, room="x")
+        world.join(number, f"{number:05}" + '"' * 123, gateway=gateways[-1], room="x")
     reply = world.join(number + 1, "last", room="x")
     assert len(reply.to_bytes()) < 1_000_000
     before = len(world.stream)
-    removed = world.remove(*users[:10], room="x")
-    world.do(Announce(id=world.id(), gateway=gateway[:-1] + "1"))
+    removed = world.remove(*[f"{number:02}" + '"' * 126 for number in range(10)], room="x")
     assert len(removed.removed) == 500
+    assert len(world.stream) == before + 1
+    world.lose(gateways[-1])
     assert max(len(entry.message.to_bytes()) for entry in world.stream[before:]) < 1_000_000
 
 
@@ -336,7 +266,7 @@ def test_a_partition_never_forgets_an_ending_early():
 
 
 def test_a_removal_of_very_many_sessions_is_spread_over_facts_and_messages():
-    """A fact names at most 500 sessions, a message holds at most 8 facts, sequence numbers go on."""
+    """A fact names at most 500 sessions, a message holds two facts, sequence numbers go on."""
     world = World(sessions_per_user=5_000)
     for number in range(1, 4_102):
         world.join(number, role=Role.AUDIENCE)
@@ -392,3 +322,29 @@ def test_refusals_leave_a_message_too():
     before = len(world.stream)
     assert isinstance(world.join(1), Refusal)
     assert len(world.stream) == before + 1
+
+
+def test_a_draft_that_is_thrown_away_leaves_nothing_behind():
+    """On it everything is as if it were committed."""
+    world = World()
+    world.join(1)
+    world.leave(1, LeaveReason.TIMED_OUT)
+    world.join(2, "bob")
+    kept, length = world.partition, len(world.stream)
+    rooms = dict(kept.rooms)
+    world.partition = kept.draft()
+    world.remove("ann", id="kick")
+    assert world.resume(1).reason is LeaveReason.REMOVED
+    world.remove("ann")
+    assert world.facts == []
+    world.join(3, "eve", room=2)
+    world.lose(EDGE)
+    assert (world.members(), world.partition.rooms_with(EDGE)) == (set(), [])
+    world.partition, world.stream = kept, world.stream[:length]
+    assert (kept.rooms, kept.rooms_with(EDGE), kept.gateways(), kept.live) == (rooms, list(rooms.values()), {EDGE}, 1)
+    assert kept.answer(APP, "kick") is None
+    assert world.resume(1).reason is LeaveReason.TIMED_OUT
+    world.remove("ann", id="kick")
+    assert world.resume(1).reason is LeaveReason.REMOVED
+    world.lose(EDGE)
+    assert world.members() == set()

@@ -1,0 +1,117 @@
+"""A stream in memory that answers publishes as nats-server does, as far as the registry's ledger uses it.
+
+tests/room_registry/test_memory_stream.py holds it against a real server. What it adds is mischief: whoever drives it decides
+at each publish whether it goes through, is lost, is carried out without an answer, or is carried out later.
+"""
+
+import fnmatch
+from enum import Enum, auto
+from types import coroutine
+
+import nats.errors
+from nats.js.api import PubAck
+from nats.js.errors import APIError
+
+WRONG_LAST_SEQUENCE = 10071
+
+
+class Fate(Enum):
+    """What becomes of a publish."""
+
+    ANSWERED = auto()
+    LOST = auto()
+    """It never arrives."""
+    UNANSWERED = auto()
+    """It is carried out, and the answer is lost."""
+    LATE = auto()
+    """It is carried out later, when nobody waits for the answer any more."""
+
+
+@coroutine
+def point():
+    """Give the turn to whoever steps this coroutine; returns what he sends."""
+    return (yield)
+
+
+class MemoryStream:
+    """The stream: sequence, subject and data of each message, from 1."""
+
+    def __init__(self):
+        self.messages = []
+        self.late = []
+
+    def last_of(self, pattern):
+        """Return the sequence of the last message on a subject with wildcards, 0 where there is none."""
+        shell = pattern.replace("=", "[=]").replace(">", "*")
+        return next((seq for seq, subject, _ in reversed(self.messages) if fnmatch.fnmatchcase(subject, shell)), 0)
+
+    def append(self, subject, data, headers):
+        """Store one message, or raise what a server answers."""
+        self._check(headers)
+        self.messages.append((len(self.messages) + 1, subject, data))
+        return len(self.messages)
+
+    def append_batch(self, batch):
+        """Store all messages of a batch, or none. Only the first one's fence counts."""
+        self._check(batch[0][2])
+        for subject, data, _ in batch:
+            self.messages.append((len(self.messages) + 1, subject, data))
+        return len(self.messages)
+
+    def deliver_late(self):
+        """Carry out what was on its way. What the fence refuses vanishes: nobody waits for the answer."""
+        late, self.late = self.late, []
+        for act in late:
+            try:
+                act()
+            except APIError:
+                continue
+
+    def _check(self, headers):
+        expected = headers.get("Nats-Expected-Last-Subject-Sequence")
+        if expected is None:
+            return
+        last = self.last_of(headers["Nats-Expected-Last-Subject-Sequence-Subject"])
+        if last != int(expected):
+            raise APIError(code=400, err_code=WRONG_LAST_SEQUENCE, description=f"wrong last sequence: {last}")
+
+
+class MemoryConnection:
+    """A connection to a :class:`MemoryStream`, for one ledger. Each publish that waits for an answer is a point."""
+
+    def __init__(self, stream):
+        self.stream = stream
+        self._batches = {}
+
+    def jetstream(self, timeout):  # noqa: ARG002 -- as the real one
+        """Return what publishes with an answer."""
+        return _JetStream(self)
+
+    async def publish(self, subject, data, headers):
+        """Put one more message into an open batch."""
+        self._batches.setdefault(headers["Nats-Batch-Id"], []).append((subject, data, headers))
+
+    def act(self, subject, data, headers):
+        """Return what the server will do about a publish."""
+        batch_id = headers.get("Nats-Batch-Id")
+        if batch_id is None:
+            return lambda: self.stream.append(subject, data, headers)
+        batch = [*self._batches.pop(batch_id, []), (subject, data, headers)]
+        return lambda: self.stream.append_batch(batch)
+
+
+class _JetStream:
+    def __init__(self, connection):
+        self._connection = connection
+
+    async def publish(self, subject, data, headers):
+        act = self._connection.act(subject, data, headers)
+        fate = await point()
+        if fate is Fate.LATE:
+            self._connection.stream.late.append(act)
+        if fate in (Fate.LOST, Fate.LATE):
+            raise nats.errors.TimeoutError
+        seq = act()
+        if fate is Fate.UNANSWERED:
+            raise nats.errors.TimeoutError
+        return PubAck(stream="memory", seq=seq)
