@@ -43,7 +43,7 @@ async def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(line, ensure_ascii=False), flush=True)
 
     async with connected() as connection:
-        await (_follow(connection, show) if arguments.follow else _read(connection, arguments.after, show))
+        await (_follow if arguments.follow else _read)(connection, arguments.after, show)
     return 0
 
 
@@ -57,7 +57,8 @@ async def _read(connection: Client, after: int, show: Callable[[Stored], None]) 
         show(stored)
 
 
-async def _follow(connection: Client, show: Callable[[Stored], None]) -> None:
-    follower = Follower(connection, EventStream(connection), show)
-    await follower.start(from_the_beginning=True)
+async def _follow(connection: Client, after: int, show: Callable[[Stored], None]) -> None:
+    stream = EventStream(connection)
+    follower = Follower(connection, stream, show)
+    await follower.start(min(after, await stream.last_seq()))
     await follower.run()

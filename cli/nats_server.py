@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 
 from shared.contracts.errors import ConfigurationError
@@ -28,7 +29,7 @@ def nats_server_program() -> str:
     return found
 
 
-def nats_configuration(directory: Path, port: int, token: str | None = None, *, sync_always: bool = True) -> str:
+def nats_configuration(directory: Path, port: int, token: str | None = None, *, sync_always: bool = True, more: Sequence[str] = ()) -> str:
     """Write the configuration of one server on loopback, JetStream on files, every commit on the disk before its answer.
 
     Args:
@@ -36,6 +37,7 @@ def nats_configuration(directory: Path, port: int, token: str | None = None, *, 
         port: -1 lets the server choose.
         token: what clients must show; None lets everybody on this machine in.
         sync_always: who relaxes this may lose acknowledged commands in a power cut.
+        more: further lines, as of a server that is one of a cluster.
     """
     lines = [
         'host: "127.0.0.1"',
@@ -50,6 +52,7 @@ def nats_configuration(directory: Path, port: int, token: str | None = None, *, 
         f"  store_dir: {json.dumps(str(directory / 'jetstream'))}",
         *(["  sync_interval: always"] if sync_always else []),
         "}",
+        *more,
     ]
     if token is not None:
         lines.append(f"authorization {{ token: {json.dumps(token)} }}")
@@ -65,10 +68,13 @@ def die_with_parent() -> None:
 class LocalNats:
     """A nats-server that this process started, and ends."""
 
-    def __init__(self, directory: Path, port: int = -1, token: str | None = None, *, sync_always: bool = True) -> None:
+    def __init__(
+        self, directory: Path, port: int = -1, token: str | None = None, *, sync_always: bool = True, more: Sequence[str] = ()
+    ) -> None:
         self.directory = directory
         self.token = token
         self._sync_always = sync_always
+        self._more = more
         self.url = ""
         self.monitoring_url = ""
         self._port = port
@@ -85,7 +91,7 @@ class LocalNats:
             stale.unlink()
         configuration = self.directory / "nats-server.conf"
         configuration.touch(mode=0o600)
-        configuration.write_text(nats_configuration(self.directory, self._port, self.token, sync_always=self._sync_always))
+        configuration.write_text(nats_configuration(self.directory, self._port, self.token, sync_always=self._sync_always, more=self._more))
         log_path = self.directory / "nats-server.log"
         with log_path.open("ab") as log_file:
             self.process = await asyncio.create_subprocess_exec(

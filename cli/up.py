@@ -142,6 +142,8 @@ class Machine:
             "STAGEDOOR_MEDIA_HOST": "0.0.0.0",  # noqa: S104 -- browsers need an address that is not loopback; it answers authenticated STUN only
             "STAGEDOOR_MEDIA_ADVERTISE": ",".join(advertised(self._settings)),
             "STAGEDOOR_GATEWAY_NAME": "local",
+            # There is no other gateway to move to.
+            "STAGEDOOR_DRAIN_SECONDS": "0",
             "STAGEDOOR_SDK_DIR": str(Path(__file__).parent.parent / "sdk/web/dist"),
             **{variable: value for variable, value in os.environ.items() if variable not in _SECRETS},
             **{needed: self._credentials[needed] for needed in _NEEDS[name]},

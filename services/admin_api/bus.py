@@ -5,12 +5,13 @@ from contextlib import AbstractAsyncContextManager
 from nats.aio.client import Client
 
 from shared.bus.stream import EventStream
+from shared.clients.answers import Answers
 from shared.clients.commands import CommandClient
 from shared.clients.gathering import Gathering
 from shared.clients.receipts import Receipts
 from shared.contracts.commands import Dismiss, Remove
 from shared.contracts.errors import UnavailableError
-from shared.contracts.replies import DismissReply, RemoveReply
+from shared.contracts.replies import AnswerReply, DismissReply, RemoveReply
 
 
 class BusRegistry:
@@ -18,6 +19,7 @@ class BusRegistry:
 
     def __init__(self) -> None:
         self._client: CommandClient | None = None
+        self._answers: Answers | None = None
         self._receipts: Receipts | None = None
 
     async def start(self, connection: Client) -> None:
@@ -26,6 +28,7 @@ class BusRegistry:
         Raises:
             ConfigurationError: there is one that cannot be ours.
         """
+        self._answers = Answers(connection)
         self._receipts = Receipts(connection)
         self._client = CommandClient(connection, await EventStream(connection).wait_for_partitions())
 
@@ -40,6 +43,12 @@ class BusRegistry:
     async def dismiss(self, command: Dismiss) -> DismissReply:
         """Dissolve a room."""
         return await self._ready().send(command)
+
+    async def answer(self, app: int, command: str, seconds: float) -> AnswerReply:
+        """Ask what a command was answered."""
+        if self._answers is None:
+            raise UnavailableError("there is no connection yet")
+        return await self._answers.ask(app, command, seconds)
 
     def gathering(self, app: int, command: str) -> AbstractAsyncContextManager[Gathering]:
         """Listen for the receipts of a command that is about to be sent."""

@@ -14,6 +14,7 @@ from shared.contracts.errors import RefusalCode, RefusedError, StagedoorError, U
 class Code(StrEnum):
     """The codes that do not come from the check of the signature; a parameter's name may follow after a full stop."""
 
+    COMMAND_NOT_FOUND = "ResourceNotFound.CommandId"
     ROOM_NOT_EXIST = "FailedOperation.RoomNotExist"
     INTERNAL_ERROR = "InternalError"
     INVALID_ACTION = "InvalidAction"

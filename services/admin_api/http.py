@@ -102,6 +102,9 @@ class Endpoint:
         if not self._rates.take((caller.secret_id, action), self._monotonic()):
             raise ApiError(Code.REQUEST_LIMIT_EXCEEDED, "Too many requests a second for this action; try again later.")
         wanted = requests.read(model, signed.method, signed.query, signed.header("content-type") or "", signed.body)
+        if isinstance(wanted, requests.DescribeReceipt):
+            line.update(command=wanted.command)
+            return responses.described(await self._administration.describe(wanted, caller.app.sdk_app_id))
         order = Order(command=caller.fingerprint, correlation=request_id, allowed_app=caller.app.sdk_app_id)
         line.update(room=wanted.room, command=order.command)
         if isinstance(wanted, requests.RemoveRequest):

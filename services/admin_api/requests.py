@@ -1,4 +1,6 @@
-"""The four actions, and the checks of their parameters, in JSON (POST) or flattened in a query (GET).
+"""The actions, and the checks of their parameters, in JSON (POST) or flattened in a query (GET).
+
+Four are the vendor's; DescribeReceipt is ours.
 
 Types are strict: a number is not its text, a room's JSON type is its kind. In a query everything is text, and a
 number there has digits only.
@@ -14,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from services.admin_api.errors import ApiError, Code
 from shared.contracts.commands import MAX_USERS_PER_REMOVE
-from shared.contracts.ids import NumericRoomId, SdkAppId, StringRoomId, UserId
+from shared.contracts.ids import CommandId, NumericRoomId, SdkAppId, StringRoomId, UserId
 
 VERSION: Final = "2019-07-22"
 
@@ -30,12 +32,17 @@ def _once(users: tuple[str, ...]) -> tuple[str, ...]:
 UserIds = Annotated[tuple[UserId, ...], Field(min_length=1, max_length=MAX_USERS_PER_REMOVE), AfterValidator(_once), Field(alias="UserIds")]
 
 
-class RoomRequest(BaseModel):
+class AppRequest(BaseModel):
     """What every action has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     app: SdkAppId = Field(alias="SdkAppId")
+
+
+class RoomRequest(AppRequest):
+    """What every action on a room has."""
+
     room: int | str
 
 
@@ -65,12 +72,18 @@ class DismissRoomByStrRoomId(RoomRequest):
     room: StringRoomId = Field(alias="RoomId")
 
 
+class DescribeReceipt(AppRequest):
+    """Say what became of a removal or a dismissal."""
+
+    command: CommandId = Field(alias="CommandId")
+
+
 RemoveRequest = RemoveUser | RemoveUserByStrRoomId
 DismissRequest = DismissRoom | DismissRoomByStrRoomId
-Request = RemoveRequest | DismissRequest
+Request = RemoveRequest | DismissRequest | DescribeReceipt
 
 ACTIONS: Final[dict[str, type[Request]]] = {
-    model.__name__: model for model in (RemoveUser, RemoveUserByStrRoomId, DismissRoom, DismissRoomByStrRoomId)
+    model.__name__: model for model in (RemoveUser, RemoveUserByStrRoomId, DismissRoom, DismissRoomByStrRoomId, DescribeReceipt)
 }
 
 

@@ -1,4 +1,7 @@
-"""What the actions do: one command each, sent to the registry until it answers, and the receipts of what it caused."""
+"""What the actions do: one command each, sent to the registry until it answers, and the receipts of what it caused.
+
+Or, without a command, what became of an earlier one.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -7,16 +10,19 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from services.admin_api.errors import ApiError, Code
-from services.admin_api.requests import DismissRequest, RemoveRequest, RemoveUser, RemoveUserByStrRoomId, Request
+from services.admin_api.requests import DescribeReceipt, DismissRequest, RemoveRequest, RemoveUser, RemoveUserByStrRoomId
 from shared.clients.gathering import Gathering
+from shared.clients.outcomes import all_confirmed, any_pending
 from shared.contracts.commands import Dismiss, Remove
-from shared.contracts.errors import UnavailableError
-from shared.contracts.replies import DismissReply, RemoveReply
+from shared.contracts.errors import RefusedError, UnavailableError
+from shared.contracts.replies import AnswerReply, DismissReply, Refusal, RemoveReply
 
 log = structlog.get_logger()
 
 _SOON_SECONDS = 0.05
 """How long receipts are listened for before the stream is asked: those of a command sent again are there already."""
+_LOST_SECONDS = 0.5
+"""How long an answer that lacks a gateway's report waits to hear whether that gateway was lost."""
 
 
 class Registry(Protocol):
@@ -28,6 +34,10 @@ class Registry(Protocol):
 
     async def dismiss(self, command: Dismiss) -> DismissReply:
         """Dissolve a room."""
+        ...
+
+    async def answer(self, app: int, command: str, seconds: float) -> AnswerReply:
+        """Ask for so long what a command was answered; raises UnavailableError."""
         ...
 
 
@@ -58,8 +68,11 @@ class Outcome(NamedTuple):
     """What a command has come to, as far as it is known in time."""
 
     command: str
-    reply: RemoveReply | DismissReply
+    reply: RemoveReply | DismissReply | None
+    """None: it is not remembered any more, and receipts are all there is."""
     receipts: Gathering
+    lost: frozenset[str] = frozenset()
+    """Gateways that were declared lost, of those that have not reported."""
 
 
 class Administration:
@@ -77,10 +90,10 @@ class Administration:
         self._registry = registry
         self._receipts = receipts
         self._clock = clock
-        self._milliseconds = int(seconds * 1000)
+        self._seconds = seconds
         self._receipt_seconds = receipt_seconds
 
-    async def carry_out(self, request: Request, order: Order) -> Outcome:
+    async def carry_out(self, request: RemoveRequest | DismissRequest, order: Order) -> Outcome:
         """Carry a request out. Returns what the registry answered, and the receipts that came in time.
 
         Raises:
@@ -88,15 +101,33 @@ class Administration:
             RefusedError: the registry decided, and the answer is no.
             UnavailableError: the registry did not answer in time.
         """
-        if request.app != order.allowed_app:
-            raise ApiError(Code.UNAUTHORIZED_APP, "This SecretId has no permission to operate this SdkAppId.")
+        _check_app(request.app, order.allowed_app)
         async with self._receipts.gathering(request.app, order.command) as gathering:
             if isinstance(request, RemoveUser | RemoveUserByStrRoomId):
                 reply: RemoveReply | DismissReply = await self._remove(request, order)
             else:
                 reply = await self._dismiss(request, order)
-            await self._gather(request.app, order.command, gathering, _count(reply))
-        return Outcome(order.command, reply, gathering)
+            await self._gather(request.app, order.command, gathering, reply)
+        return Outcome(order.command, reply, gathering, await self._lost(request.app, order.command, reply, gathering))
+
+    async def describe(self, request: DescribeReceipt, allowed_app: int) -> Outcome:
+        """Say what has become of a command by now.
+
+        Raises:
+            ApiError: it was another app's than the credential's, or nothing is known of it.
+            RefusedError: it was refused, and is remembered.
+            UnavailableError: the registry or the stream of receipts does not answer.
+        """
+        _check_app(request.app, allowed_app)
+        remembered = await self._registry.answer(request.app, request.command, self._seconds)
+        if isinstance(remembered.answer, Refusal):
+            raise RefusedError(remembered.answer.code, remembered.answer.message)
+        reply = remembered.answer if isinstance(remembered.answer, RemoveReply | DismissReply) else None
+        gathering = Gathering()
+        await self._receipts.read(request.app, request.command, gathering)
+        if reply is None and not gathering.sessions:
+            raise ApiError(Code.COMMAND_NOT_FOUND, "There is no such command, or nothing is known of it any more.")
+        return Outcome(request.command, reply, gathering, frozenset(remembered.lost))
 
     async def _remove(self, request: RemoveRequest, order: Order) -> RemoveReply:
         command = Remove(
@@ -113,21 +144,36 @@ class Administration:
         command = Dismiss(id=order.command, correlation=order.correlation, expires_at=self._expiry(), app=request.app, room=request.room)
         return await self._registry.dismiss(command)
 
-    async def _gather(self, app: int, command: str, gathering: Gathering, expected: int) -> None:
-        """Wait until every browser was told, or for as long as a caller may be kept waiting."""
+    async def _gather(self, app: int, command: str, gathering: Gathering, reply: RemoveReply | DismissReply) -> None:
+        """Wait until everything is confirmed, or for as long as a caller may be kept waiting."""
+
+        def complete() -> bool:
+            return all_confirmed(reply, gathering)
+
         soon = min(_SOON_SECONDS, self._receipt_seconds)
-        await gathering.until(lambda: gathering.told() >= expected, soon)
-        if gathering.told() >= expected:
+        await gathering.until(complete, soon)
+        if complete():
             return
         try:
             await self._receipts.read(app, command, gathering)
         except UnavailableError as error:
             log.warning("receipts_unread", command=command, reason=str(error))
-        await gathering.until(lambda: gathering.told() >= expected, self._receipt_seconds - soon)
+        await gathering.until(complete, self._receipt_seconds - soon)
+
+    async def _lost(self, app: int, command: str, reply: RemoveReply | DismissReply, gathering: Gathering) -> frozenset[str]:
+        """Ask for the gateways that were lost, where one has not reported."""
+        if not any_pending(reply, gathering):
+            return frozenset()
+        try:
+            return frozenset((await self._registry.answer(app, command, _LOST_SECONDS)).lost)
+        except UnavailableError as error:
+            log.warning("lost_gateways_unknown", command=command, reason=str(error))
+            return frozenset()
 
     def _expiry(self) -> int:
-        return self._clock() + self._milliseconds
+        return self._clock() + int(self._seconds * 1000)
 
 
-def _count(reply: RemoveReply | DismissReply) -> int:
-    return reply.sessions if isinstance(reply, DismissReply) else len(reply.removed)
+def _check_app(app: int, allowed: int) -> None:
+    if app != allowed:
+        raise ApiError(Code.UNAUTHORIZED_APP, "This SecretId has no permission to operate this SdkAppId.")

@@ -1,5 +1,6 @@
 """What the suites of the server API share: its settings, a caller of the vendor's scheme, and a registry that the test plays."""
 
+import asyncio
 import hashlib
 import json
 import time
@@ -9,13 +10,14 @@ from tencentcloud.common.sign import Sign
 
 from services.admin_api.settings import AdminSettings
 from shared.contracts.commands import ROOM_COMMANDS
-from shared.contracts.replies import DismissReply, RemovedSession, RemoveReply
-from shared.contracts.subjects import parse_subject
+from shared.contracts.receipts import Receipt, SessionReceipt
+from shared.contracts.replies import AnswerQuery, AnswerReply, DismissReply, RemovedSession, RemoveReply
+from shared.contracts.subjects import ANSWERS, parse_subject, receipt_subject
 
 APP = 1400000001
 SECRET_ID = "AKIDTEST"
 SECRET_KEY = "api-secret-key"
-GATEWAY = "gw_0123456789abcdef"
+GATEWAY, FORMER, FOREIGN = "gw_0123456789abcdef", "old_0123456789abcdef", "other_0123456789abcdef"
 SESSION = "0123456789abcdef" * 2
 
 
@@ -99,10 +101,18 @@ class PlayedRegistry:
         self.subjects = []
         self.answers = {}
         """By verb: a reply, or a function of the command that returns one, or None for silence."""
+        self.remembered = {}
+        """By command: what was answered; what a test takes out is forgotten."""
+        self.answered = asyncio.Queue()
+        """Commands, as they were answered."""
+        self.lost = set()
+        self.silent = False
+        """To those who ask what was answered."""
 
     async def start(self):
         """Listen to the commands of all partitions."""
         await self._bus.subscribe("stagedoor.v1.cmd.>", cb=self._on_command)
+        await self._bus.subscribe(ANSWERS.subscription(), cb=self._on_query)
         await self._bus.flush()
 
     async def _on_command(self, message):
@@ -114,14 +124,41 @@ class PlayedRegistry:
         if callable(answer):
             answer = answer(command)
         if answer is not None:
+            self.remembered[command.app, command.id] = answer
             await message.respond(answer.to_bytes())
+            self.answered.put_nowait(command)
+
+    async def _on_query(self, message):
+        query = AnswerQuery.model_validate_json(message.data)
+        if self.silent:
+            return
+        answer = self.remembered.get((query.app, query.command))
+        named = {gateway for each in getattr(answer, "removed", ()) for gateway in (each.gateway, *each.former)}
+        named |= set(getattr(answer, "attachments", ()))
+        await message.respond(AnswerReply(answer=answer, lost=tuple(named & self.lost)).to_bytes())
 
 
 def default_answer(command):
     """Everybody named ``u...`` is there with one session, others are not."""
     if command.verb == "dismiss":
-        return DismissReply(incarnation="1.1", seq=9, sessions=3)
+        return DismissReply(incarnation="1.1", seq=9, sessions=3, attachments={GATEWAY: 3})
     return RemoveReply(
         removed=tuple(RemovedSession(user=user, session=SESSION, gateway=GATEWAY, seq=7) for user in command.users if user[0] == "u"),
         not_found=tuple(user for user in command.users if user[0] != "u"),
     )
+
+
+class PlayedGateways:
+    """Gateways that the test plays: they write receipts."""
+
+    def __init__(self, bus):
+        self._js = bus.jetstream()
+
+    async def report(self, command, *, session=SESSION, user="u1", gateway=GATEWAY, stopped=None, told=None):
+        """Store what a gateway says of one session."""
+        each = SessionReceipt(session=session, user=user, media_stopped_at=stopped, told_at=told)
+        await self.write(Receipt(app=APP, command=command, gateway=gateway, sessions=(each,)))
+
+    async def write(self, receipt, *, subject=None):
+        """Store a receipt, where it belongs or elsewhere."""
+        await self._js.publish(subject or receipt_subject(receipt.app, receipt.command, receipt.gateway), receipt.to_bytes())

@@ -11,6 +11,7 @@ from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 from tencentcloud.trtc.v20190722 import models, trtc_client
 
+from shared.clients.receipts import Receipts
 from shared.contracts.commands import Verb
 from shared.contracts.errors import RefusalCode
 from shared.contracts.replies import Refusal
@@ -86,6 +87,22 @@ async def test_an_application_that_reads_more_than_the_model_sees_who_was_remove
     answer = await asyncio.to_thread(caller.call_json, "RemoveUser", {"SdkAppId": APP, "RoomId": 1, "UserIds": ["u1", "x"]})
     assert [each["UserId"] for each in answer["Response"]["Removed"]] == ["u1"]
     assert answer["Response"]["NotFound"] == ["x"]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+async def test_an_application_asks_later_what_became_of_it(endpoint, registry, bus, method):
+    """With the SDK's way to call an action that it has no model for."""
+    await Receipts(bus).ensure(1)
+    key = credential.Credential(SECRET_ID, SECRET_KEY)
+    caller = CommonClient("trtc", "2019-07-22", key, "ap-guangzhou", profile(endpoint, method=method))
+    await call(client(endpoint), "RemoveUser", RoomId=1, UserIds=["u1", "x"])
+    wanted = {"SdkAppId": APP, "CommandId": registry.commands[0].id}
+    answer = (await asyncio.to_thread(caller.call_json, "DescribeReceipt", wanted))["Response"]
+    assert [each["State"] for each in answer["Removed"]] == ["pending"]
+    assert (answer["NotFound"], answer["Complete"]) == (["x"], True)
+    with pytest.raises(TencentCloudSDKException) as caught:
+        await asyncio.to_thread(caller.call_json, "DescribeReceipt", wanted | {"CommandId": "unknown"})
+    assert caught.value.get_code() == "ResourceNotFound.CommandId"
 
 
 @pytest.mark.parametrize(

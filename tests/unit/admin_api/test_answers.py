@@ -12,7 +12,15 @@ from shared.contracts.receipts import Receipt, SessionReceipt
 from shared.contracts.replies import DismissReply, RemovedSession, RemoveReply
 
 SESSION = "0123456789abcdef" * 2
-OF_SESSIONS_ONLY = {RefusalCode.ROOM_FULL, RefusalCode.TOO_MANY_SESSIONS, RefusalCode.SESSION_ENDED, RefusalCode.UNKNOWN_GATEWAY}
+OF_SESSIONS_ONLY = {
+    RefusalCode.ROOM_FULL,
+    RefusalCode.TOO_MANY_SESSIONS,
+    RefusalCode.ANCHOR_TAKEN,
+    RefusalCode.SESSION_ENDED,
+    RefusalCode.SESSION_UNKNOWN,
+    RefusalCode.SUPERSEDED,
+    RefusalCode.GATEWAY_LOST,
+}
 
 
 GATEWAY = "gw_0123456789abcdef"
@@ -41,25 +49,46 @@ def test_a_removal_names_each_session_what_became_of_it_and_who_was_not_there(to
     }
 
 
+def test_a_session_on_a_gateway_that_was_lost_is_fenced():
+    """Nothing leaves it any more; nobody has measured since when."""
+    reply = RemoveReply(removed=(RemovedSession(user="u1", session=SESSION, gateway=GATEWAY, seq=7),), not_found=())
+    (session,) = responses.done(outcome(reply)._replace(lost=frozenset({GATEWAY})))["Removed"]
+    assert (session["State"], session["MediaStoppedAt"], session["ToldAt"]) == ("fenced", None, None)
+
+
 def test_a_dismissal_says_how_many_it_ended_and_what_became_of_them():
     """Counts are of all, also of those who have not been heard of."""
     other = SESSION[::-1]
-    answer = responses.done(outcome(DismissReply(incarnation="1.1", seq=9, sessions=3), **{f"s{SESSION}": 5, f"s{other}": None}))
+    reply = DismissReply(incarnation="1.1", seq=9, sessions=3, attachments={GATEWAY: 3})
+    answer = responses.done(outcome(reply, **{f"s{SESSION}": 5, f"s{other}": None}))
     assert {name: answer[name] for name in ("Sessions", "Confirmed", "Fenced", "Pending")} == {
         "Sessions": 3,
         "Confirmed": 1,
         "Fenced": 1,
         "Pending": 1,
     }
-    assert [each["SessionId"] for each in answer["Removed"]] == [SESSION, other]
+    assert [(each["SessionId"], each["Seq"]) for each in answer["Removed"]] == [(SESSION, 9), (other, 9)]
 
 
-def test_that_a_browser_was_told_is_never_taken_back():
-    """Receipts may come twice, and in any order."""
-    gathering = outcome(None, **{f"s{SESSION}": 5}).receipts
-    again = (SessionReceipt(session=SESSION, user="u1", media_stopped_at=3),)
-    gathering.add(Receipt(app=1, command="c1", gateway=GATEWAY, sessions=again))
-    assert gathering.told() == 1
+def test_a_dismissal_names_so_many_and_counts_all():
+    """An answer has a bound; the numbers in it do not."""
+    many = responses.MAX_LISTED + 1
+    reply = DismissReply(incarnation="1.1", seq=9, sessions=many, attachments={GATEWAY: many})
+    answer = responses.done(outcome(reply, **{f"s{number:032x}": 5 for number in range(many)}))
+    assert (answer["Confirmed"], len(answer["Removed"])) == (many, responses.MAX_LISTED)
+
+
+def test_a_description_says_whether_it_is_all():
+    """While the answer is remembered it is; after that there is what gateways have reported."""
+    reply = RemoveReply(removed=(), not_found=("x",))
+    assert responses.described(outcome(reply)) == {"CommandId": "c1", "Removed": [], "NotFound": ["x"], "Complete": True}
+    later = responses.described(outcome(None, **{f"s{SESSION}": 5}))
+    reported = {"UserId": "u1", "SessionId": SESSION, "Gateway": GATEWAY, "Seq": None}
+    assert later == {
+        "CommandId": "c1",
+        "Removed": [reported | {"MediaStoppedAt": 3, "ToldAt": 5, "State": "confirmed"}],
+        "Complete": False,
+    }
 
 
 def test_every_answer_has_the_request_id():

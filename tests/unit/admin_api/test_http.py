@@ -12,7 +12,7 @@ from services.admin_api import http
 from services.admin_api.http import Endpoint
 from services.admin_api.use_cases import Administration
 from shared.clients.gathering import Gathering
-from shared.contracts.replies import DismissReply, RemoveReply
+from shared.contracts.replies import AnswerReply, DismissReply, RemoveReply
 from shared.rates import RateLimits
 from tests.admin_api.support import APP, SECRET_ID, SECRET_KEY, Caller, code_of, settings, sign
 
@@ -31,7 +31,10 @@ class FakeRegistry:
         return await self._note(command, RemoveReply(removed=(), not_found=command.users))
 
     async def dismiss(self, command):
-        return await self._note(command, DismissReply(incarnation="1.1", seq=1, sessions=2))
+        return await self._note(command, DismissReply(incarnation="1.1", seq=1, sessions=2, attachments={"gw_0123456789abcdef": 2}))
+
+    async def answer(self, _app, command, _seconds):
+        return AnswerReply(answer=RemoveReply(removed=(), not_found=("ann",)) if command == "c1" else None)
 
     async def _note(self, command, reply):
         self.commands.append(command)
@@ -139,6 +142,15 @@ async def test_a_request_leaves_one_line_that_names_no_user_and_no_secret(caller
         "duration_ms": 0.0,
     }
     assert SECRET_KEY not in repr(lines)
+
+
+async def test_a_description_leaves_a_line_with_the_command_that_it_is_about(caller, registry, lines):
+    response = await caller.post("DescribeReceipt", {"SdkAppId": APP, "CommandId": "c1"})
+    assert (response["CommandId"], response["NotFound"], response["Complete"]) == ("c1", ["ann"], True)
+    (line,) = lines
+    assert (line["action"], line["command"], line["code"]) == ("DescribeReceipt", "c1", "ok")
+    assert "room" not in line
+    assert registry.commands == []
 
 
 async def test_a_refused_request_leaves_its_line_too(caller, lines):

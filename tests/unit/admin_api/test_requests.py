@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.admin_api import requests
 from services.admin_api.errors import ApiError
-from services.admin_api.requests import DismissRoom, DismissRoomByStrRoomId, RemoveUser, RemoveUserByStrRoomId
+from services.admin_api.requests import DescribeReceipt, DismissRoom, DismissRoomByStrRoomId, RemoveUser, RemoveUserByStrRoomId
 
 GOOD = {"SdkAppId": 1400000001, "RoomId": 1234, "UserIds": ["u1", "用户2 😀"]}
 DISMISSALS = [(DismissRoom, 1234), (DismissRoomByStrRoomId, "a.b c>d")]
@@ -113,6 +113,35 @@ def test_a_string_room_is_a_string_that_trtc_accepts(room):
     assert code == ("MissingParameter.RoomId" if room is None else "InvalidParameter.RoomId")
 
 
+def test_a_description_names_app_and_command():
+    request = post(DescribeReceipt, {"SdkAppId": 1400000001, "CommandId": "aZ_-9"})
+    assert (request.app, request.command) == (1400000001, "aZ_-9")
+    assert get(DescribeReceipt, "SdkAppId=1400000001&CommandId=aZ_-9") == request
+    assert get(DescribeReceipt, "SdkAppId=1&CommandId=12").command == "12"
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (None, "MissingParameter.CommandId"),
+        ("", "InvalidParameter.CommandId"),
+        (12, "InvalidParameter.CommandId"),
+        ("a.b", "InvalidParameter.CommandId"),
+        ("a*", "InvalidParameter.CommandId"),
+        (">", "InvalidParameter.CommandId"),
+        ("a\n", "InvalidParameter.CommandId"),
+        ("a" * 65, "InvalidParameter.CommandId"),
+    ],
+)
+def test_a_command_id_is_a_token_and_nothing_else(command, code):
+    """It becomes part of a subject."""
+    assert refused(post, DescribeReceipt, {"SdkAppId": 1, "CommandId": command}) == code
+
+
+def test_a_description_has_no_room():
+    assert refused(post, DescribeReceipt, {"SdkAppId": 1, "CommandId": "c", "RoomId": 1}) == "UnknownParameter"
+
+
 def test_a_dismissal_has_no_users():
     assert refused(post, DismissRoom, GOOD) == "UnknownParameter"
 
@@ -192,16 +221,17 @@ def test_a_query_in_raw_bytes_is_refused():
         ("SetUserBlocked", "2019-07-22", "InvalidAction"),
     ],
 )
-def test_an_action_is_one_of_four_in_one_version(action, version, code):
+def test_an_action_is_one_of_those_in_one_version(action, version, code):
     assert refused(requests.find_action, action, version) == code
 
 
-def test_the_four_actions_are_found():
+def test_the_actions_are_found():
     assert [requests.find_action(name, "2019-07-22") for name in requests.ACTIONS] == [
         RemoveUser,
         RemoveUserByStrRoomId,
         DismissRoom,
         DismissRoomByStrRoomId,
+        DescribeReceipt,
     ]
 
 

@@ -3,29 +3,42 @@ import contextlib
 import pytest
 
 from services.admin_api.errors import ApiError
-from services.admin_api.requests import DismissRoom, DismissRoomByStrRoomId, RemoveUser, RemoveUserByStrRoomId
+from services.admin_api.requests import DescribeReceipt, DismissRoom, DismissRoomByStrRoomId, RemoveUser, RemoveUserByStrRoomId
 from services.admin_api.use_cases import Administration, Order
 from shared.clients.gathering import Gathering
 from shared.contracts.commands import Dismiss, Remove
-from shared.contracts.errors import RefusalCode, RefusedError
+from shared.contracts.errors import RefusalCode, RefusedError, UnavailableError
 from shared.contracts.receipts import Receipt, SessionReceipt
-from shared.contracts.replies import DismissReply, RemoveReply
+from shared.contracts.replies import AnswerReply, DismissReply, Refusal, RemovedSession, RemoveReply
 
 ORDER = Order(command="c1", correlation="r1", allowed_app=1)
 REMOVED = RemoveReply(removed=(), not_found=("u1",))
-DISMISSED = DismissReply(incarnation="1.1", seq=1, sessions=2)
+GATEWAY, FORMER = "gw_0123456789abcdef", "old_0123456789abcdef"
+DISMISSED = DismissReply(incarnation="1.1", seq=1, sessions=2, attachments={GATEWAY: 2})
+DESCRIBE = DescribeReceipt(SdkAppId=1, CommandId="c1")
 
 
 class FakeRegistry:
-    def __init__(self, refusal=None):
+    """Decides at once; has one answer for whoever asks later, or none at all."""
+
+    def __init__(self, refusal=None, removed=REMOVED, remembered=None):
         self.commands = []
+        self.asked = []
         self._refusal = refusal
+        self._removed = removed
+        self._remembered = remembered
 
     async def remove(self, command):
-        return self._note(command, REMOVED)
+        return self._note(command, self._removed)
 
     async def dismiss(self, command):
         return self._note(command, DISMISSED)
+
+    async def answer(self, app, command, _seconds):
+        self.asked.append((app, command))
+        if self._remembered is None:
+            raise UnavailableError("nobody")
+        return self._remembered
 
     def _note(self, command, reply):
         self.commands.append(command)
@@ -91,7 +104,7 @@ async def test_a_refusal_goes_to_the_caller():
 
 def receipt(*told, stopped=1):
     sessions = [SessionReceipt(session=f"{n:032x}", user="u", media_stopped_at=stopped, told_at=at) for n, at in enumerate(told)]
-    return Receipt(app=1, command="c1", gateway="gw_0123456789abcdef", sessions=sessions)
+    return Receipt(app=1, command="c1", gateway=GATEWAY, sessions=sessions)
 
 
 async def test_receipts_are_listened_for_before_the_command_is_sent():
@@ -114,4 +127,86 @@ async def test_the_answer_does_not_wait_for_ever():
     """What is not reported in time is pending, or fenced."""
     receipts = FakeReceipts(coming=[receipt(None)])
     outcome = await administration(FakeRegistry(), receipts).carry_out(DismissRoom(SdkAppId=1, RoomId=12), ORDER)
-    assert [each.receipt.state for each in outcome.receipts.sessions.values()] == ["fenced"]
+    assert (outcome.receipts.stopped(), outcome.receipts.told()) == (1, 0)
+
+
+def removal(*former):
+    session = RemovedSession(user="u", session=f"{0:032x}", gateway=GATEWAY, seq=3, former=former)
+    return RemoveReply(removed=(session,), not_found=())
+
+
+REMOVE = RemoveUser(SdkAppId=1, RoomId=12, UserIds=["u"])
+
+
+async def test_whether_a_gateway_was_lost_is_asked_when_its_report_is_missing():
+    """At the end of the wait: its sessions are fenced then."""
+    registry = FakeRegistry(removed=removal(FORMER), remembered=AnswerReply(answer=removal(FORMER), lost=(FORMER,)))
+    outcome = await administration(registry, FakeReceipts(coming=[receipt(5)])).carry_out(REMOVE, ORDER)
+    assert registry.asked == [(1, "c1")]
+    assert outcome.lost == {FORMER}
+
+
+async def test_so_it_is_for_a_dismissal():
+    """Whose answer says how many sessions each gateway held."""
+    registry, request = FakeRegistry(remembered=AnswerReply(answer=DISMISSED, lost=(GATEWAY,))), DismissRoom(SdkAppId=1, RoomId=12)
+    outcome = await administration(registry, FakeReceipts(coming=[receipt(None, None)])).carry_out(request, ORDER)
+    assert (registry.asked, outcome.lost) == ([], frozenset())
+    outcome = await administration(registry, FakeReceipts(coming=[receipt(5)])).carry_out(request, ORDER)
+    assert (registry.asked, outcome.lost) == ([(1, "c1")], {GATEWAY})
+
+
+@pytest.mark.parametrize("told", [5, None])
+async def test_it_is_not_asked_when_all_media_has_stopped(told):
+    """A browser that was not told is no reason to ask the registry."""
+    registry = FakeRegistry(removed=removal())
+    await administration(registry, FakeReceipts(coming=[receipt(told)])).carry_out(REMOVE, ORDER)
+    assert registry.asked == []
+
+
+async def test_a_removal_is_answered_though_nobody_says_who_was_lost():
+    """It was carried out: that must not become an error."""
+    registry = FakeRegistry(removed=removal())
+    outcome = await administration(registry).carry_out(REMOVE, ORDER)
+    assert (registry.asked, outcome.lost) == ([(1, "c1")], frozenset())
+
+
+@pytest.mark.parametrize("answer", [removal(FORMER), DISMISSED])
+async def test_a_description_is_the_remembered_answer_and_the_stored_receipts(answer):
+    registry = FakeRegistry(remembered=AnswerReply(answer=answer, lost=(FORMER,)))
+    outcome = await administration(registry, FakeReceipts(stored=[receipt(5)])).describe(DESCRIBE, 1)
+    assert (outcome.command, outcome.reply, outcome.lost) == ("c1", answer, {FORMER})
+    assert outcome.receipts.told() == 1
+    assert registry.commands == []
+
+
+async def test_when_the_answer_is_forgotten_the_receipts_remain():
+    registry = FakeRegistry(remembered=AnswerReply(answer=None))
+    outcome = await administration(registry, FakeReceipts(stored=[receipt(5)])).describe(DESCRIBE, 1)
+    assert (outcome.reply, outcome.receipts.told()) == (None, 1)
+
+
+async def test_of_what_nothing_is_known_there_is_no_description():
+    with pytest.raises(ApiError) as caught:
+        await administration(FakeRegistry(remembered=AnswerReply(answer=None))).describe(DESCRIBE, 1)
+    assert caught.value.code == "ResourceNotFound.CommandId"
+
+
+async def test_a_command_that_was_refused_is_described_by_its_refusal():
+    refusal = Refusal(code=RefusalCode.ROOM_NOT_EXIST, message="none")
+    with pytest.raises(RefusedError) as caught:
+        await administration(FakeRegistry(remembered=AnswerReply(answer=refusal))).describe(DESCRIBE, 1)
+    assert caught.value.code == RefusalCode.ROOM_NOT_EXIST
+
+
+async def test_without_the_registry_nothing_is_called_forgotten():
+    """Who asks again may still hear everything."""
+    with pytest.raises(UnavailableError):
+        await administration(FakeRegistry(), FakeReceipts(stored=[receipt(5)])).describe(DESCRIBE, 1)
+
+
+async def test_another_apps_command_is_not_described():
+    registry = FakeRegistry(remembered=AnswerReply(answer=REMOVED))
+    with pytest.raises(ApiError) as caught:
+        await administration(registry).describe(DESCRIBE, 2)
+    assert caught.value.code == "UnauthorizedOperation.SdkAppId"
+    assert registry.asked == []
