@@ -5,7 +5,7 @@ import contextlib
 
 
 class Wire:
-    """Carries TCP connections to a port of 127.0.0.1, until it is cut.
+    """Carries TCP connections to a port of 127.0.0.1, except while it is cut.
 
     It listens on the same port of ::1: a page of ``http://localhost:PORT/`` comes through it and keeps its origin.
     """
@@ -16,26 +16,38 @@ class Wire:
         self._port = port
         self._writers = set()
         self._server = None
+        self._whole = asyncio.Event()
+        self._whole.set()
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._carry, "::1", self._port)
         return self
 
     async def __aexit__(self, *_error):
+        self._server.close()
         self.cut()
+        # Those who were waiting find that their connections have ended.
+        self.mend()
 
     def cut(self):
-        """End all connections without a word more, and take no others."""
-        self._server.close()
+        """End all connections without a word more; what others say arrives when it is mended."""
+        self._whole.clear()
         for writer in self._writers:
             writer.transport.abort()
 
+    def mend(self):
+        """Carry connections again."""
+        self._whole.set()
+
     async def _carry(self, reader, writer):
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self.carried += 1
-        ends = {writer, there_writer}
+        ends = {writer}
         self._writers |= ends
         try:
+            await self._whole.wait()
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
+            ends |= {there_writer}
+            self._writers |= ends
+            self.carried += 1
             await asyncio.gather(_pipe(reader, there_writer), _pipe(there_reader, writer))
         finally:
             self._writers -= ends

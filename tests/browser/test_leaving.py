@@ -4,22 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.browser.cutting import Wire
-from tests.browser.visitors import CLIENT_BANNED, DISMISSED, IN, OUT, REMOVED, REPLACED, Application
+from tests.browser.visitors import BANNED, DISBANDED, IN, KICKED, OUT, REMOVED, REPLACED, Application, is_out
 from tests.browser.waiting import until
 
 LOST = 0x4002
-KICKED = ("client-banned", "kick", CLIENT_BANNED, REPLACED)
-BANNED = ("client-banned", "banned", CLIENT_BANNED, REMOVED)
-DISBANDED = ("client-banned", "room-disband", CLIENT_BANNED, DISMISSED)
-
-
-async def is_out(application, *ways):
-    """Check that the application heard the ways in and out, and nothing of the room after them."""
-    await application.hears(*ways[-1])
-    heard = await application.heard()
-    assert heard[-len(ways) :] == list(ways)
-    return heard
 
 
 async def test_leave(visits, room):
@@ -137,26 +125,6 @@ async def test_a_page_that_the_browser_keeps(visits, room):
     await bob.hears("peer-leave", "ann")
     await ann.page.go_back(wait_until="commit")
     await is_out(ann, OUT, ("error", LOST))
-
-
-async def test_a_connection_that_is_cut(visits, room):
-    """The page hears that the gateway is lost; for the others it is gone when the grace is over, and not before."""
-    bob = await visits.application("bob", room)
-    clock = asyncio.get_running_loop()
-    async with Wire(visits.stagedoor.ports["GATEWAY"]) as wire:
-        ann = Application(visits.stagedoor, await visits.page(wire.url), "ann", room)
-        await ann.prepare()
-        await ann.join()
-        await ann.publish()
-        await bob.sees("ann")
-        assert wire.carried
-        began = clock.time()
-        wire.cut()
-    await is_out(ann, OUT, ("error", LOST))
-    assert await ann.heard("client-banned") == []
-    assert await bob.heard("stream-removed", "peer-leave") == []
-    assert (await bob.hears("peer-leave"))[-2:] == [("stream-removed", "ann"), ("peer-leave", "ann")]
-    assert clock.time() - began > visits.stagedoor.grace
 
 
 async def test_a_removed_user_is_silent_both_ways(visits, room):

@@ -122,17 +122,30 @@ async def test_removed_and_dismissed(visits, room):
     visits.expects(f"client-banned observed: {REMOVED}", f"client-banned observed: {DISMISSED}")
 
 
-async def test_a_connection_that_is_lost(visits, room):
-    """It is no ban; the page says so in words and gives its devices back."""
+async def test_a_connection_that_is_cut(visits, room):
+    """The page says that it connects again, and then that it is in the room."""
     async with Wire(visits.stagedoor.ports["GATEWAY"]) as wire:
         ann = await visits.person(wire.url)
         await ann.join(room)
         assert wire.carried
         wire.cut()
+        await ann.hears(("connection-state-changed", "CONNECTED to RECONNECTING"))
+        assert await ann.page.text_content("#state") == "connecting again …"
+        wire.mend()
+        await ann.hears(("connection-state-changed", "RECONNECTING to CONNECTED"))
+        assert await ann.page.text_content("#state") == "in the room"
+
+
+async def test_a_connection_that_is_lost(visits, room):
+    """It is no ban; the page says so in words and gives its devices back."""
+    ann = await visits.person()
+    await ann.join(room)
+    await ann.page.evaluate("() => watch.sockets.at(-1).send('[]')")
     assert await ann.banner() == LOST_WORDS
     last = (await ann.heard())[-2:]
     assert (last[0], last[1][0]) == (OUT, "error")
     await is_outside(ann)
+    visits.expects("the gateway complains: message: Input should be an object")
 
 
 async def test_names_that_trtc_accepts(visits, room):

@@ -8,7 +8,13 @@ DISMISSED = "client was banned because of the room has been disbanded by the adm
 
 IN = ("connection-state-changed", "CONNECTING", "CONNECTED")
 OUT = ("connection-state-changed", "CONNECTED", "DISCONNECTED")
+AWAY = ("connection-state-changed", "CONNECTED", "RECONNECTING")
+BACK = ("connection-state-changed", "RECONNECTING", "CONNECTED")
+OUT_WHILE_AWAY = ("connection-state-changed", "RECONNECTING", "DISCONNECTED")
 CLIENT_BANNED = 0x4040
+KICKED = ("client-banned", "kick", CLIENT_BANNED, REPLACED)
+BANNED = ("client-banned", "banned", CLIENT_BANNED, REMOVED)
+DISBANDED = ("client-banned", "room-disband", CLIENT_BANNED, DISMISSED)
 
 _MORE = 10
 """So many frames and packets more are no accident."""
@@ -113,6 +119,14 @@ class Application:
         """Publish camera and microphone."""
         await self.page.evaluate("(user) => watch.publish(user)", self.user)
 
+    async def switch_role(self, role):
+        """Become anchor or audience."""
+        return await self.page.evaluate("(role) => watch.outcome(watch.client.switchRole(role))", role)
+
+    async def connections(self):
+        """Say in which states the connections are that this page has made for media, in order."""
+        return await self.page.evaluate("() => watch.connections.map((one) => one.connectionState)")
+
     async def leave(self):
         """Leave the room."""
         return await self.page.evaluate("() => watch.outcome(watch.client.leave())")
@@ -155,6 +169,14 @@ class Application:
             return await self.sent() >= first + packets
 
         await until(has_sent)
+
+
+async def is_out(application, *ways):
+    """Check that the application heard the ways in and out, and nothing of the room after them."""
+    await application.hears(*ways[-1])
+    heard = await application.heard()
+    assert heard[-len(ways) :] == list(ways)
+    return heard
 
 
 async def _comes_in(look):

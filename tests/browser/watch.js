@@ -2,6 +2,7 @@
 // pages without an application of their own a client of the SDK whose events are written down.
 (() => {
   const connections = [];
+  const sockets = [];
   const captured = [];
   const heard = [];
   let asked = 0;
@@ -17,6 +18,13 @@
     // A page that does not hang up by itself shows whether the gateway does.
     close() {
       if (!keepConnections) super.close();
+    }
+  };
+
+  window.WebSocket = class extends window.WebSocket {
+    constructor(...args) {
+      super(...args);
+      sockets.push(this);
     }
   };
 
@@ -120,6 +128,7 @@
   window.watch = {
     heard,
     connections,
+    sockets,
     incoming,
     sentPackets,
     receivedPackets,

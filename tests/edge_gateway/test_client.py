@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
-from stagedoor_client import ClosedError, SignallingClient, signalling
+from stagedoor_client import ClosedError, RefusedError, SignallingClient, signalling
 from websockets.asyncio.server import serve
+
+ROSTER = {"peers": [], "streams": []}
+SESSION = {"app": 1400000001, "room": 5, "session": "9f", "token": "Zm9v"}
 
 
 @contextlib.asynccontextmanager
@@ -75,3 +79,81 @@ async def test_the_address_differs_in_its_scheme_only(monkeypatch, gateway, addr
     with pytest.raises(ConnectedTo, match=f"^{address}$"):
         async with SignallingClient.open(gateway):
             pass
+
+
+@contextlib.asynccontextmanager
+async def played(answer):
+    """A client, and a gateway that replies to each request with what ``answer`` makes of it: its result or its error."""
+    heard = []
+
+    async def reply(connection):
+        async for text in connection:
+            heard.append(json.loads(text))
+            await connection.send(json.dumps({"type": "reply", "id": heard[-1]["id"], **answer(heard[-1])}))
+
+    async with serve(reply, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with SignallingClient.open(f"http://127.0.0.1:{port}") as client:
+            yield client, heard
+
+
+async def test_what_a_join_gives_is_kept_for_a_resume():
+    """The session, its token, and which attachment this is."""
+    joined = {"session": "9f", "token": "Zm9v", "attachment": 1, **ROSTER}
+    async with played(lambda _: {"result": joined}) as (client, heard):
+        assert await client.join(app=1400000001, user="ann", sig="eJyr", room=5) == joined
+        assert (client.session, client.token, client.attachment) == ("9f", "Zm9v", 1)
+        assert "yields" not in heard[0]
+        await client.join(app=1400000001, user="ann", sig="eJyr", room=5, yields=True)
+        assert heard[1]["yields"] is True
+
+
+async def test_a_resume_shows_the_token_and_takes_the_session_on():
+    """The reply has no token: the one shown stays."""
+    resumed = {"session": "9f", "attachment": 2, "role": "anchor", "media": False, "published": None, **ROSTER}
+    async with played(lambda _: {"result": resumed}) as (client, heard):
+        assert await client.resume(**SESSION) == resumed
+        assert heard == [{"type": "resume", "id": 1, "protocol": 1, **SESSION}]
+        assert (client.session, client.token, client.attachment) == ("9f", "Zm9v", 2)
+
+
+async def test_a_refused_resume_says_how_the_session_ended():
+    """With the id of the cause and the words for the application."""
+    banned = {"v4_reason": "banned", "v5_reason": "banned", "message": "client was banned"}
+    error = {"code": "session_ended", "message": "it has ended", "extra": 0, "retry": False, "reason": "removed"}
+    async with played(lambda _: {"error": {**error, "correlation": "c0", "client_banned": banned}}) as (client, _):
+        with pytest.raises(RefusedError, match="session_ended") as refused:
+            await client.resume(**SESSION)
+    assert (refused.value.reason, refused.value.correlation, refused.value.client_banned) == ("removed", "c0", banned)
+
+
+async def test_other_refusals_have_no_end_to_speak_of():
+    """Their fields are absent."""
+    async with played(lambda _: {"error": {"code": "unavailable", "message": "later", "extra": 0, "retry": True}}) as (client, _):
+        with pytest.raises(RefusedError, match="unavailable") as refused:
+            await client.resume(**SESSION)
+    assert refused.value.retry
+    assert (refused.value.reason, refused.value.correlation, refused.value.client_banned) == (None, None, None)
+
+
+async def test_a_switch_of_the_role_is_a_request():
+    """With nothing in its reply."""
+    async with played(lambda _: {"result": {}}) as (client, heard):
+        await client.switch_role("audience")
+    assert heard == [{"type": "switch_role", "id": 1, "role": "audience"}]
+
+
+async def test_a_socket_that_is_cut_has_no_close_frame():
+    """Neither when it is cut nor when its block ends: the gateway sees a loss, not a leave."""
+    ended = asyncio.get_running_loop().create_future()
+
+    async def listen(connection):
+        await connection.wait_closed()
+        ended.set_result((connection.protocol.close_rcvd, connection.close_code))
+
+    async with serve(listen, "127.0.0.1", 0) as server, asyncio.timeout(5):
+        port = server.sockets[0].getsockname()[1]
+        async with SignallingClient.open(f"ws://127.0.0.1:{port}") as client:
+            client.cut()
+        assert await client.closed() == 1006
+        assert await ended == (None, 1006)

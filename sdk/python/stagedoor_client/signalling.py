@@ -1,4 +1,4 @@
-"""One session over one WebSocket."""
+"""A session over one WebSocket at a time."""
 
 import asyncio
 import contextlib
@@ -15,13 +15,20 @@ _SCHEMES = {"http": "ws", "https": "wss"}
 
 
 class RefusedError(Exception):
-    """The gateway answered a request with an error."""
+    """The gateway answered a request with an error.
 
-    def __init__(self, code: str, message: str, extra: int, *, retry: bool) -> None:
-        super().__init__(f"{code} ({extra}): {message}")
-        self.code = code
-        self.extra = extra
-        self.retry = retry
+    ``reason`` and ``correlation`` say how the session ended and under which id the cause is found, where the code is ``session_ended``;
+    ``client_banned`` holds the words for the application, as in ``ended``. Each is None where the error has none.
+    """
+
+    def __init__(self, error: Message) -> None:
+        super().__init__(f"{error['code']} ({error['extra']}): {error['message']}")
+        self.code: str = error["code"]
+        self.extra: int = error["extra"]
+        self.retry: bool = error["retry"]
+        self.reason: str | None = error.get("reason")
+        self.correlation: str | None = error.get("correlation")
+        self.client_banned: Message | None = error.get("client_banned")
 
 
 class ClosedError(Exception):
@@ -33,15 +40,18 @@ class ClosedError(Exception):
 
 
 class SignallingClient:
-    """A session's signalling: requests with their replies, and a queue of all else.
+    """A session's signalling over one socket: requests with their replies, and a queue of all else.
 
-    Made by :meth:`open`. What the gateway says by itself is in :attr:`messages`, in order; ``None`` is its end.
+    Made by :meth:`open`. What the gateway says by itself is in :attr:`messages`, in order; ``None`` is its end. :attr:`session`,
+    :attr:`token` and :attr:`attachment` (from 1, one more with each resume) are what a join or a resume gave.
     """
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
         self.messages: asyncio.Queue[Message | None] = asyncio.Queue()
         self.session = ""
+        self.token = ""
+        self.attachment = 0
         self._last_id = 0
         self._replies: dict[int, asyncio.Future[Any]] = {}
         self._closed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -49,7 +59,7 @@ class SignallingClient:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, gateway: str, **options: Any) -> AsyncIterator["SignallingClient"]:
-        """Connect to a gateway (``ws://host:port`` or ``http://...``); the socket closes with the block, as a tab would.
+        """Connect to a gateway (``ws://host:port`` or ``http://...``); the socket closes with the block, as a tab would, if it was not cut.
 
         ``options`` are those of :func:`websockets.asyncio.client.connect`.
         """
@@ -63,16 +73,29 @@ class SignallingClient:
                 await connection.close(1001)
                 await reading
 
-    async def join(self, *, app: int, user: str, sig: str, room: int | str, role: str = "anchor", mode: str = "rtc") -> Message:
-        """Join; returns the roster and the streams.
+    async def join(
+        self, *, app: int, user: str, sig: str, room: int | str, role: str = "anchor", mode: str = "rtc", yields: bool = False
+    ) -> Message:
+        """Join; returns the roster and the streams. Who ``yields`` replaces no other session of the user.
 
         Raises:
             RefusedError: the gateway says no.
             ClosedError: the socket closed before an answer.
         """
-        result = await self.request("join", protocol=1, app=app, user=user, sig=sig, room=room, role=role, mode=mode)
-        self.session = result["session"]
+        fields = {"app": app, "user": user, "sig": sig, "room": room, "role": role, "mode": mode}
+        result = await self.request("join", protocol=1, **fields, **({"yields": True} if yields else {}))
+        self._attach(result, result["token"])
         return result
+
+    async def resume(self, *, app: int, room: int | str, session: str, token: str) -> Message:
+        """Take on a session whose former socket was lost, on a fresh one; returns what is there now. Raises as :meth:`join`."""
+        result = await self.request("resume", protocol=1, app=app, room=room, session=session, token=token)
+        self._attach(result, token)
+        return result
+
+    async def switch_role(self, role: str) -> None:
+        """Become ``anchor`` or ``audience``; raises as :meth:`join`."""
+        await self.request("switch_role", role=role)
 
     async def request(self, name: str, /, **fields: Any) -> Message:
         """Send a request and wait for its reply; raises as :meth:`join`."""
@@ -117,9 +140,16 @@ class SignallingClient:
         """Say that the application was told of the session's end."""
         await self.send({"type": "ended_ack"})
 
+    def cut(self) -> None:
+        """Lose the socket: the TCP connection ends without a close frame, and what was not sent is dropped."""
+        self.connection.transport.abort()
+
     async def closed(self) -> int:
         """Wait for the socket's end and return its close code."""
         return await asyncio.shield(self._closed)
+
+    def _attach(self, result: Message, token: str) -> None:
+        self.session, self.token, self.attachment = result["session"], token, result["attachment"]
 
     async def _read(self) -> None:
         try:
@@ -156,7 +186,7 @@ class SignallingClient:
         if error is None:
             reply.set_result(message["result"])
         else:
-            reply.set_exception(RefusedError(error["code"], error["message"], error["extra"], retry=error["retry"]))
+            reply.set_exception(RefusedError(error))
 
 
 def _code(closed: ConnectionClosed) -> int:

@@ -13,6 +13,8 @@ export const browser: Platform = {
     return devices && ((constraints: MediaStreamConstraints) => devices.getUserMedia(constraints));
   },
   newMediaStream: (tracks) => new MediaStream(tracks),
+  now: () => performance.now(),
+  random: () => Math.random(),
   // Looked up when used: a bundler may evaluate this module where there is no document.
   get page() {
     return document;

@@ -89,6 +89,12 @@ export function checkJoinOptions(options: unknown, useStringRoomId: boolean): as
   }
 }
 
+export function checkRole(role: unknown, mode: 'rtc' | 'live'): void {
+  const call = 'switchRole()';
+  check('role', role, { types: ['string'], required: true, values: ['anchor', 'audience'] }, call);
+  if (mode !== 'live') throw invalid('switchRole can only be called in live mode.', call);
+}
+
 export function checkStreamConfig(config: unknown): asserts config is StreamConfig {
   const call = 'createStream()';
   const fields = checkFields('streamConfig', config, call, {

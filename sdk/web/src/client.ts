@@ -1,10 +1,12 @@
 import { ClientBanned } from './banned.js';
 import {
   checkJoinOptions,
+  checkRole,
   checkSubscribeOptions,
   invalid,
   type ClientConfig,
   type JoinOptions,
+  type Role,
   type SubscribeOptions,
 } from './checks.js';
 import { RtcError, wordsOf } from './errors.js';
@@ -49,7 +51,6 @@ export class Client {
   readonly #emitter = new Emitter<ClientEvents>();
   #gateway: string | undefined;
   #session: Session | null = null;
-  #role: 'anchor' | 'audience' = 'anchor';
   #state: ConnectionState = 'DISCONNECTED';
 
   constructor(page: Page, config: ClientConfig) {
@@ -98,7 +99,6 @@ export class Client {
       const text = `[${user}] is calling client.join api or has already joined room, please avoid repeated join.`;
       throw new RtcError('INVALID_OPERATION', text, { call });
     }
-    this.#role = role;
     const session = this.#openSession(address, place);
     await session.join({ protocol: 1, app, user, sig, room, role, mode });
   }
@@ -113,7 +113,7 @@ export class Client {
     if (options.isAuxiliary) throw new RtcError('NOT_SUPPORTED', 'Auxiliary streams are not supported yet.', { call });
     const session = this.#joined(call);
     if (!(localStream instanceof LocalStream)) throw invalid("'stream' must be a LocalStream.", call);
-    if (this.#config.mode === 'live' && this.#role === 'audience') {
+    if (this.#config.mode === 'live' && session.role === 'audience') {
       const advice = 'please call switchRole("anchor") firstly before publish().';
       throw new RtcError('INVALID_OPERATION', `no permission to publish() under live/audience, ${advice}`, { call });
     }
@@ -148,6 +148,14 @@ export class Client {
     await session.unsubscribe(checkRemote(remoteStream, call));
   }
 
+  /** In mode `live` only. Who becomes audience publishes nothing any more. */
+  async switchRole(role: Role): Promise<void> {
+    const call = 'switchRole()';
+    checkRole(role, this.#config.mode);
+    const session = this.#joined(call);
+    if (session.role !== role) await session.switchRole(role);
+  }
+
   #joined(call: string): Session {
     if (!this.#session?.isJoined) {
       throw new RtcError('INVALID_OPERATION', `please call join() before ${call}.`, { call });
@@ -172,7 +180,8 @@ export class Client {
 
   #sessionEvents(place: string): SessionEvents {
     return {
-      joined: () => this.#moveTo('CONNECTED'),
+      connected: () => this.#moveTo('CONNECTED'),
+      reconnecting: () => this.#moveTo('RECONNECTING'),
       peerJoined: (userId) => this.#emitter.emit('peer-join', { userId }),
       peerLeft: (userId) => this.#emitter.emit('peer-leave', { userId }),
       streamAdded: (stream) => this.#emitter.emit('stream-added', { stream }),
@@ -195,6 +204,7 @@ export class Client {
 
   #moveTo(state: ConnectionState): void {
     const prevState = this.#state;
+    if (state === prevState) return;
     this.#state = state;
     this.#emitter.emit('connection-state-changed', { prevState, state });
   }

@@ -10,6 +10,8 @@ export interface JoinFields {
   room: RoomId;
   role: Role;
   mode: 'rtc' | 'live';
+  /** Asks not to replace another session of the user. */
+  yields?: true;
 }
 
 export interface PeerInfo {
@@ -24,10 +26,22 @@ export interface StreamInfo extends PeerInfo {
   video: boolean;
 }
 
-export interface JoinResult {
-  session: string;
+export interface RoomView {
   peers: PeerInfo[];
   streams: StreamInfo[];
+}
+
+export interface JoinResult extends RoomView {
+  session: string;
+  /** A secret: whoever shows it may take the session over. */
+  token: string;
+}
+
+export interface ResumeResult extends RoomView {
+  role: Role;
+  /** Whether both peer connections of the former socket live on. */
+  media: boolean;
+  published: string | null;
 }
 
 export interface PublishResult {
@@ -57,14 +71,22 @@ export interface RequestFailure {
   extra: number;
   message: string;
   retry: boolean;
+  /** How the session ended, if the code is `session_ended`. */
+  reason?: string;
+  client_banned?: BannedNotice;
 }
 
-export type GatewayMessage =
+/** What happened in the room. */
+export type RoomMessage =
   | ({ type: 'peer_joined' } & PeerInfo)
-  | ({ type: 'peer_left'; reason: string } & PeerInfo)
+  | ({ type: 'peer_left' } & PeerInfo)
   | ({ type: 'stream_added' } & StreamInfo)
-  | ({ type: 'stream_removed'; stream: string } & PeerInfo)
+  | ({ type: 'stream_removed'; stream: string } & PeerInfo);
+
+export type GatewayMessage =
+  | RoomMessage
   | ({ type: 'offer' } & Offer)
+  | { type: 'move' }
   | { type: 'ended'; reason: string; correlation?: string; client_banned?: BannedNotice }
   | { type: 'error'; code: string; message: string };
 

@@ -9,6 +9,10 @@ export interface Platform {
   /** Undefined where the browser has no devices to give: no secure context. */
   captureDevices: ((constraints: MediaStreamConstraints) => Promise<MediaStream>) | undefined;
   newMediaStream(tracks: MediaStreamTrack[]): MediaStream;
+  /** Milliseconds on a clock that only goes forward. */
+  now(): number;
+  /** At least 0 and less than 1. */
+  random(): number;
   page: Pick<Document, 'createElement' | 'getElementById'>;
 }
 

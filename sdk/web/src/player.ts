@@ -40,6 +40,12 @@ export class Player {
   setTrack(kind: Kind, track: MediaStreamTrack | null): void {
     const current = this.#playing.get(kind);
     if (current?.track === track) return;
+    if (current && track) {
+      // The same element goes on: the browser may let no other one play before a gesture.
+      current.element.srcObject = this.#platform.newMediaStream([track]);
+      current.track = track;
+      return;
+    }
     if (current) {
       current.element.srcObject = null;
       current.element.remove();

@@ -1,143 +1,70 @@
-import { DEFAULT_PROFILE } from './capture.js';
-import { RtcError, wordsOf, type ErrorName } from './errors.js';
+import type { Channel } from './channel.js';
+import { RtcError, wordsOf } from './errors.js';
 import type { LocalStream } from './local-stream.js';
-import type { PublishResult } from './messages.js';
-import type { PeerConnection, Platform } from './platform.js';
-import { RequestRefused, type Signalling } from './signalling.js';
+import type { Platform } from './platform.js';
+import { Uplink } from './uplink.js';
 
-const CONNECT_TIMEOUT_MS = 10_000;
-const CALL = 'publish()';
-// What the gateway forwards in version 1 of the protocol, with the retransmissions of video.
-const CODECS = { audio: ['audio/opus'], video: ['video/vp8', 'video/rtx'] };
-
-const REFUSALS: Record<string, ErrorName> = {
-  invalid_state: 'INVALID_OPERATION',
-  no_permission: 'INVALID_OPERATION',
-  unsupported_media: 'NOT_SUPPORTED',
-};
-
-/** One local stream on its way to the gateway: a peer connection that this side offers. */
+/** One local stream, published over one uplink after another for as long as it takes. */
 export class Publisher {
   readonly stream: LocalStream;
   readonly #platform: Platform;
-  readonly #signalling: Signalling;
-  readonly #connection: PeerConnection;
-  #remoteId: string | null = null;
-  #state: 'live' | 'stopped' | 'over' = 'live';
-  #abort: (error: RtcError) => void = () => undefined;
+  readonly #channel: Channel;
+  readonly #onLost: (error: RtcError) => void;
+  #uplink: Uplink;
+  #started: Promise<void>;
+  #state: 'starting' | 'started' | 'over' = 'starting';
 
-  constructor(platform: Platform, signalling: Signalling, stream: LocalStream) {
+  /** Starts at once. `onLost` hears of what fails after the start. */
+  constructor(platform: Platform, channel: Channel, stream: LocalStream, onLost: (error: RtcError) => void) {
     this.#platform = platform;
-    this.#signalling = signalling;
+    this.#channel = channel;
     this.stream = stream;
-    this.#connection = platform.openPeerConnection();
+    this.#onLost = onLost;
+    this.#uplink = new Uplink(platform, channel, stream);
+    this.#started = this.#uplink.start(onLost);
   }
 
-  /** Resolves when media can flow. `onLost` is called at most once, if the connection fails later. */
-  async start(onLost: (error: RtcError) => void): Promise<void> {
-    try {
-      this.#addTracks();
-      const aborted = new Promise<never>((_resolve, reject) => (this.#abort = reject));
-      await Promise.race([this.#negotiate(), aborted]);
-      await this.#connected(aborted);
-    } catch (thrown) {
-      void this.stop();
-      throw asPublishError(thrown);
-    }
-    this.#connection.addEventListener('connectionstatechange', () => {
-      if (this.#connection.connectionState === 'failed') {
-        onLost(new RtcError('UPLINK_RECONNECTION_FAILED', 'the connection that media is sent over was lost.'));
-      }
+  /** Resolves when media can flow, over whichever uplink; rejects with the RtcError of publish(). */
+  async started(): Promise<void> {
+    let awaited: Promise<void>;
+    do {
+      awaited = this.#started;
+      // What became of an uplink that was replaced meanwhile does not matter.
+      await awaited.catch((error: unknown) => {
+        if (awaited === this.#started) throw error;
+      });
+    } while (awaited !== this.#started);
+    if (this.#state === 'starting') this.#state = 'started';
+  }
+
+  /** Whether this is the stream that a gateway has of us, and media can go on. */
+  isUp(published: string | null): boolean {
+    return published !== null && published === this.#uplink.id && !this.#uplink.isBroken;
+  }
+
+  /** The uplink is of no use any more. One that the gateway has not answered yet is as good as new. */
+  renew(): void {
+    if (this.#uplink.id === null && !this.#uplink.isBroken) return;
+    this.#uplink.close(new RtcError('API_CALL_ABORTED', 'the stream is published anew.'));
+    this.#uplink = new Uplink(this.#platform, this.#channel, this.stream);
+    const started = this.#uplink.start(this.#onLost);
+    this.#started = started;
+    started.catch((error: unknown) => {
+      if (this.#state !== 'started' || started !== this.#started) return;
+      const text = `the stream could not be published again: ${wordsOf(error)}`;
+      this.#onLost(new RtcError('UPLINK_RECONNECTION_FAILED', text, { cause: error }));
     });
   }
 
   /** Ends the publication at the gateway too. */
   async stop(): Promise<void> {
-    this.#shut('stopped', new RtcError('API_CALL_ABORTED', 'the stream is no longer published.', { call: CALL }));
-    await this.#unpublish();
+    this.#state = 'over';
+    await this.#uplink.stop();
   }
 
   /** Because the session has ended: the gateway knows. */
   close(cause: RtcError): void {
-    this.#shut('over', cause);
+    this.#state = 'over';
+    this.#uplink.close(cause);
   }
-
-  #shut(state: 'stopped' | 'over', cause: RtcError): void {
-    if (this.#state !== 'over') this.#state = state;
-    this.#connection.close();
-    this.#abort(cause);
-  }
-
-  async #unpublish(): Promise<void> {
-    const stream = this.#remoteId;
-    if (stream === null || this.#state === 'over') return;
-    this.#remoteId = null;
-    await this.#signalling.request('unpublish', { stream }).catch((error: unknown) => {
-      console.warn(`unpublish: ${wordsOf(error)}`);
-    });
-  }
-
-  #addTracks(): void {
-    const audio = this.stream.getAudioTrack();
-    const video = this.stream.getVideoTrack();
-    const tracks = [audio, video].filter((track) => track !== null);
-    const streams = [this.#platform.newMediaStream(tracks)];
-    if (audio) this.#addTrack('audio', audio, { direction: 'sendonly', streams });
-    if (video) {
-      const sendEncodings = [{ maxBitrate: DEFAULT_PROFILE.bitrateKbps * 1000 }];
-      this.#addTrack('video', video, { direction: 'sendonly', streams, sendEncodings });
-    }
-  }
-
-  #addTrack(kind: 'audio' | 'video', track: MediaStreamTrack, init: RTCRtpTransceiverInit): void {
-    const transceiver = this.#connection.addTransceiver(track, init);
-    const codecs = this.#platform
-      .sendableCodecs(kind)
-      .filter((codec) => CODECS[kind].includes(codec.mimeType.toLowerCase()));
-    if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
-  }
-
-  async #negotiate(): Promise<void> {
-    const offer = await this.#connection.createOffer();
-    await this.#connection.setLocalDescription(offer);
-    // At once, without candidates: the gateway takes the address from the first check that it hears.
-    const request = { kind: 'main', sdp: offer.sdp };
-    const answer = await this.#signalling.request<PublishResult>('publish', request);
-    this.#remoteId = answer.stream;
-    // Stopped before the gateway had answered: only now is there a stream to take back.
-    if (this.#state !== 'live') {
-      await this.#unpublish();
-      return;
-    }
-    await this.#connection.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
-  }
-
-  async #connected(aborted: Promise<never>): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const settled = new Promise<void>((resolve, reject) => {
-      const failed = (how: string) =>
-        reject(new RtcError('ICE_TRANSPORT_ERROR', `media cannot reach the gateway: ${how}.`, { call: CALL }));
-      timer = setTimeout(() => failed('no connection in time'), CONNECT_TIMEOUT_MS);
-      const look = () => {
-        if (this.#connection.connectionState === 'connected') resolve();
-        if (this.#connection.connectionState === 'failed') failed('the connection has failed');
-      };
-      this.#connection.addEventListener('connectionstatechange', look);
-      look();
-    });
-    try {
-      await Promise.race([settled, aborted]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-}
-
-function asPublishError(thrown: unknown): RtcError {
-  if (thrown instanceof RtcError) return thrown;
-  const details = { call: CALL, cause: thrown };
-  const text = `failed to publish: ${wordsOf(thrown)}`;
-  if (!(thrown instanceof RequestRefused)) return new RtcError('CREATE_OFFER_FAILED', text, details);
-  const { code, extra: extraCode } = thrown.failure;
-  return new RtcError(REFUSALS[code] ?? 'UNKNOWN', text, { ...details, extraCode });
 }

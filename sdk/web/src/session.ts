@@ -1,16 +1,15 @@
+import { Channel } from './channel.js';
+import type { Role } from './checks.js';
+import type { Attachment } from './entry.js';
 import { RtcError, wordsOf } from './errors.js';
 import type { LocalStream } from './local-stream.js';
-import type { BannedNotice, GatewayMessage, JoinFields, JoinResult, StreamInfo } from './messages.js';
+import type { BannedNotice, JoinFields, RoomMessage, RoomView, StreamInfo } from './messages.js';
 import type { Platform } from './platform.js';
 import { Publisher } from './publisher.js';
 import { RemoteStream } from './remote-stream.js';
-import { RequestRefused, Signalling } from './signalling.js';
+import { Roster } from './roster.js';
+import { RequestRefused } from './signalling.js';
 import { Subscriber } from './subscriber.js';
-
-const JOIN_TIMEOUT_MS = 5_000;
-const LEAVE_TIMEOUT_MS = 2_000;
-/** The gateway closes first, after 2 s at the latest; this is for one that does not. */
-const CLOSE_TIMEOUT_MS = 3_000;
 
 export type Ending =
   | { how: 'left' }
@@ -19,9 +18,11 @@ export type Ending =
   /** Before it had joined: whoever called join() hears why. */
   | { how: 'refused' };
 
-/** What the owner of a session hears, in this order: joined, anything of the room, ended (exactly once). */
+/** What the owner of a session hears, in this order: connected, anything of the room, ended (exactly once). */
 export interface SessionEvents {
-  joined(): void;
+  connected(): void;
+  /** Until it is connected again; may be said repeatedly. */
+  reconnecting(): void;
   peerJoined(userId: string): void;
   peerLeft(userId: string): void;
   streamAdded(stream: RemoteStream): void;
@@ -30,13 +31,14 @@ export interface SessionEvents {
   ended(ending: Ending): void;
 }
 
-/** One stay of one userId in one room, over one socket. Used once. */
+/** One stay of one userId in one room. Used once. */
 export class Session {
   readonly #platform: Platform;
   readonly #events: SessionEvents;
   readonly #autoSubscribe: boolean;
-  readonly #signalling: Signalling;
+  readonly #channel: Channel;
   readonly #subscriber: Subscriber;
+  readonly #roster = new Roster();
   #publisher: Publisher | null = null;
   #state: 'joining' | 'joined' | 'ended' = 'joining';
 
@@ -44,15 +46,25 @@ export class Session {
     this.#platform = platform;
     this.#events = events;
     this.#autoSubscribe = autoSubscribe;
-    this.#signalling = new Signalling(platform, address, {
-      received: (message) => this.#onMessage(message),
-      lost: (code, reason) => this.#onLost(code, reason),
+    this.#channel = new Channel(platform, address, {
+      received: (message) => {
+        if (message.type === 'offer') this.#subscriber.onOffer(message);
+        else this.#tell([message]);
+      },
+      lost: () => events.reconnecting(),
+      restored: (attachment) => this.#restoreMedia(attachment),
+      attached: (room) => this.#show(room),
+      over: (cause, notice) => this.#end(notice ? { how: 'banned', notice } : { how: 'lost', error: cause }, cause),
     });
-    this.#subscriber = new Subscriber(platform, this.#signalling, (error) => events.error(error));
+    this.#subscriber = new Subscriber(platform, this.#channel, (error) => events.error(error));
   }
 
   get isJoined(): boolean {
     return this.#state === 'joined';
+  }
+
+  get role(): Role | undefined {
+    return this.#channel.role;
   }
 
   get publishedStream(): LocalStream | undefined {
@@ -60,18 +72,17 @@ export class Session {
   }
 
   async join(fields: JoinFields): Promise<void> {
+    let room: RoomView;
     try {
-      await this.#signalling.opened;
-      const room = await this.#signalling.request<JoinResult>('join', fields, JOIN_TIMEOUT_MS);
-      this.#state = 'joined';
-      this.#events.joined();
-      this.#announce(room);
+      room = await this.#channel.join(fields);
     } catch (thrown) {
-      const error = asJoinError(thrown);
+      const error = thrown as RtcError;
       this.#end({ how: 'refused' }, error);
-      this.#signalling.close(error);
+      this.#channel.close(error);
       throw error;
     }
+    this.#state = 'joined';
+    this.#show(room);
   }
 
   /** Resolves when the gateway knows, or cannot be told. */
@@ -79,20 +90,28 @@ export class Session {
     const aborted = new RtcError('API_CALL_ABORTED', 'leave() was called meanwhile.');
     if (this.#state === 'joined') {
       this.#end({ how: 'left' }, aborted);
-      await this.#signalling.request('leave', {}, LEAVE_TIMEOUT_MS).catch((error: unknown) => {
-        console.warn(`leave: ${wordsOf(error)}`);
-      });
+      await this.#channel.leave();
     }
     // While joining this is all there is to do: a socket that closes with 1000 is a leave too, and join() rejects.
     this.#end({ how: 'refused' }, aborted);
-    this.#signalling.close(aborted);
+    this.#channel.close(aborted);
+  }
+
+  /** Who becomes audience publishes nothing any more. */
+  async switchRole(role: Role): Promise<void> {
+    if (role === 'audience') await this.unpublish();
+    try {
+      await this.#channel.switchRole(role);
+    } catch (thrown) {
+      throw asSwitchError(thrown);
+    }
   }
 
   async publish(stream: LocalStream): Promise<void> {
-    const publisher = new Publisher(this.#platform, this.#signalling, stream);
+    const publisher = new Publisher(this.#platform, this.#channel, stream, (error) => this.#events.error(error));
     this.#publisher = publisher;
     try {
-      await publisher.start((error) => this.#events.error(error));
+      await publisher.started();
     } catch (thrown) {
       if (this.#publisher === publisher) this.#publisher = null;
       throw thrown;
@@ -113,27 +132,40 @@ export class Session {
     await this.#subscriber.unsubscribe(stream);
   }
 
-  #announce(room: JoinResult): void {
-    for (const peer of room.peers) this.#whileJoined(() => this.#events.peerJoined(peer.user));
-    for (const stream of room.streams) this.#whileJoined(() => this.#addStream(stream));
+  /** After a change of the socket: what the gateway has of our media against what we have. */
+  #restoreMedia({ media, published, streams }: Attachment): void {
+    const isUp = media && this.#publisher?.isUp(published);
+    if (!isUp) {
+      // Whatever it is, nobody here can send it.
+      if (published !== null) void this.#takeBack(published);
+      this.#publisher?.renew();
+    }
+    this.#subscriber.restore(media, new Set(streams.map(({ stream }) => stream)));
   }
 
-  // A listener may have left in the midst of the roster.
-  #whileJoined(act: () => void): void {
-    if (this.#state === 'joined') act();
+  async #takeBack(stream: string): Promise<void> {
+    await this.#channel.request('unpublish', { stream }).catch((error: unknown) => {
+      console.warn(`unpublish: ${wordsOf(error)}`);
+    });
   }
 
-  #onMessage(message: GatewayMessage): void {
-    if (message.type === 'ended') {
-      this.#onEnded(message.reason, message.client_banned);
-    } else if (message.type === 'error') {
-      console.error(`the gateway complains: ${message.message}`);
-    } else {
-      this.#whileJoined(() => this.#onRoomMessage(message));
+  /** The room as it is, which the application sees for the first time or again after a while. */
+  #show(room: RoomView): void {
+    this.#events.connected();
+    this.#tell(this.#roster.missing(room));
+    if (this.#autoSubscribe) this.#subscriber.receiveUndecided();
+  }
+
+  #tell(messages: RoomMessage[]): void {
+    for (const message of messages) {
+      // A listener may have left in the midst of it.
+      if (this.#state !== 'joined') return;
+      this.#roster.note(message);
+      this.#tellOne(message);
     }
   }
 
-  #onRoomMessage(message: Exclude<GatewayMessage, { type: 'ended' | 'error' }>): void {
+  #tellOne(message: RoomMessage): void {
     switch (message.type) {
       case 'peer_joined':
         this.#events.peerJoined(message.user);
@@ -147,9 +179,6 @@ export class Session {
       case 'stream_removed':
         this.#removeStream(message.stream);
         break;
-      case 'offer':
-        this.#subscriber.onOffer(message);
-        break;
       // Any other type is of a later version: to be ignored.
     }
   }
@@ -159,11 +188,7 @@ export class Session {
     this.#subscriber.add(info.stream, remote);
     this.#events.streamAdded(remote);
     // After the event, so that an application that chooses in its listener is not asked to pay for both.
-    if (this.#autoSubscribe && !this.#subscriber.hasChosen(info.stream)) {
-      this.#subscriber.subscribe(remote, { audio: true, video: true }).catch((error: unknown) => {
-        if (this.#state === 'joined') console.warn(`automatic subscription: ${wordsOf(error)}`);
-      });
-    }
+    if (this.#autoSubscribe) this.#subscriber.receiveUndecided();
   }
 
   #removeStream(stream: string): void {
@@ -173,22 +198,6 @@ export class Session {
     RemoteStream.release(remote);
   }
 
-  #onEnded(reason: string, notice: BannedNotice | undefined): void {
-    const text = `the gateway ended the session: ${reason}.`;
-    const error = new RtcError('SIGNAL_CHANNEL_ERROR', text);
-    this.#end(notice ? { how: 'banned', notice } : { how: 'lost', error }, error);
-    // Also when it crosses our own leave, where the application hears nothing more: the receipt waits for it.
-    this.#signalling.notify('ended_ack');
-    setTimeout(() => this.#signalling.close(error), CLOSE_TIMEOUT_MS);
-  }
-
-  #onLost(code: number, reason: string): void {
-    const text = `the connection to the gateway was lost (code ${code}${reason && `, ${reason}`}).`;
-    const error = new RtcError('SIGNAL_CHANNEL_ERROR', text);
-    // While joining, join() hears it from the socket and ends the session.
-    if (this.#state === 'joined') this.#end({ how: 'lost', error }, error);
-  }
-
   /** The one way out: every ending comes through here, and only the first counts. */
   #end(ending: Ending, cause: RtcError): void {
     if (this.#state === 'ended') return;
@@ -196,21 +205,14 @@ export class Session {
     this.#publisher?.close(cause);
     this.#publisher = null;
     this.#subscriber.close(cause);
+    this.#channel.end(cause);
     this.#events.ended(ending);
   }
 }
 
-function asJoinError(thrown: unknown): RtcError {
-  const call = 'join()';
-  if (thrown instanceof RequestRefused) {
-    const { message, extra } = thrown.failure;
-    const text = `Failed to join room - ${message} code: ${extra}`;
-    return new RtcError('JOIN_ROOM_FAILED', text, { call, extraCode: extra, cause: thrown });
-  }
-  if (thrown instanceof RtcError && thrown.getCode() === 0x404b) {
-    return new RtcError('JOIN_ROOM_FAILED', 'join room timeout.', { call, cause: thrown });
-  }
-  return thrown instanceof RtcError
-    ? thrown
-    : new RtcError('JOIN_ROOM_FAILED', `Failed to join room - ${wordsOf(thrown)}`, { call, cause: thrown });
+function asSwitchError(thrown: unknown): RtcError {
+  if (thrown instanceof RtcError) return thrown;
+  const extraCode = thrown instanceof RequestRefused ? thrown.failure.extra : 0;
+  const text = `switchRole failed, errCode: ${extraCode} errMsg: ${wordsOf(thrown)}.`;
+  return new RtcError('SWITCH_ROLE_FAILED', text, { call: 'switchRole()', extraCode, cause: thrown });
 }

@@ -3,7 +3,6 @@ import { parseMessage, type GatewayMessage, type RequestFailure } from './messag
 import type { Platform, Socket } from './platform.js';
 
 const OPEN_TIMEOUT_MS = 10_000;
-const REPLY_TIMEOUT_MS = 10_000;
 
 /** The gateway said no. Internal: the caller turns it into the RtcError that its own caller expects. */
 export class RequestRefused extends Error {
@@ -22,7 +21,6 @@ export interface SignallingEvents {
 interface Pending {
   resolve(result: unknown): void;
   reject(error: Error): void;
-  timer: ReturnType<typeof setTimeout>;
 }
 
 /** One WebSocket, with requests and their replies. */
@@ -31,7 +29,7 @@ export class Signalling {
   readonly #events: SignallingEvents;
   readonly #pending = new Map<number, Pending>();
   #lastId = 0;
-  #state: 'opening' | 'open' | 'closed' = 'opening';
+  #state: 'opening' | 'open' | 'abandoned' | 'closed' = 'opening';
   #settleOpening: (error?: RtcError) => void = () => undefined;
 
   /** Settles when the socket is open, or will not be. */
@@ -56,15 +54,11 @@ export class Signalling {
     });
   }
 
-  /** Resolves with the reply's result; rejects with RequestRefused, or with an RtcError when no reply comes. */
-  request<Result>(type: string, fields: object, timeoutMs = REPLY_TIMEOUT_MS): Promise<Result> {
+  /** Resolves with the reply's result; rejects with RequestRefused, or with an RtcError when the socket ends before. */
+  request<Result>(type: string, fields: object): Promise<Result> {
     const id = ++this.#lastId;
     return new Promise<Result>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#pending.delete(id);
-        reject(new RtcError('API_CALL_TIMEOUT', `${type} timeout observed.`));
-      }, timeoutMs);
-      this.#pending.set(id, { resolve: resolve, reject, timer });
+      this.#pending.set(id, { resolve: resolve, reject });
       this.notify(type, { id, ...fields });
     });
   }
@@ -77,17 +71,20 @@ export class Signalling {
   /** 1000 is a leave to the gateway, if the session has not ended before. Requests still open are rejected with `cause`. */
   close(cause: RtcError): void {
     if (this.#state === 'closed') return;
-    this.#settle(cause);
+    this.#settle('closed', cause);
     this.#socket.close(1000);
   }
 
-  #settle(cause: RtcError): void {
-    this.#state = 'closed';
+  /** Listens no more and leaves the socket as it is, for to close it may be a leave. */
+  abandon(cause: RtcError): void {
+    if (this.#state === 'open') this.#settle('abandoned', cause);
+    else this.close(cause);
+  }
+
+  #settle(state: 'abandoned' | 'closed', cause: RtcError): void {
+    this.#state = state;
     this.#settleOpening(cause);
-    for (const one of this.#pending.values()) {
-      clearTimeout(one.timer);
-      one.reject(cause);
-    }
+    for (const one of this.#pending.values()) one.reject(cause);
     this.#pending.clear();
   }
 
@@ -98,10 +95,12 @@ export class Signalling {
   }
 
   #onClosed(code: number, reason: string): void {
+    if (this.#state === 'abandoned') this.#state = 'closed';
     if (this.#state === 'closed') return;
     const wasOpen = this.#state === 'open';
     const how = `code ${code}${reason && `, ${reason}`}`;
     this.#settle(
+      'closed',
       wasOpen
         ? new RtcError('SIGNAL_CHANNEL_ERROR', `the gateway's socket was closed (${how}).`)
         : setupFailed(`the gateway cannot be reached (${how}).`),
@@ -125,7 +124,6 @@ export class Signalling {
     const pending = this.#pending.get(id);
     if (!pending) return;
     this.#pending.delete(id);
-    clearTimeout(pending.timer);
     if (failure) pending.reject(new RequestRefused(failure));
     else pending.resolve(result);
   }

@@ -1,8 +1,9 @@
+import type { Channel } from './channel.js';
 import { RtcError, wordsOf } from './errors.js';
 import type { Offer } from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
 import { RemoteStream } from './remote-stream.js';
-import { RequestRefused, type Signalling } from './signalling.js';
+import { RequestRefused } from './signalling.js';
 
 const TRACKS_TIMEOUT_MS = 10_000;
 const CALL = 'subscribe()';
@@ -24,28 +25,35 @@ interface Subscription {
   choice: Choice | null;
   /** The gateway's answer to the choice. */
   accepted: Promise<unknown>;
+  /** Whether the application has said what it wants. */
+  isDecided: boolean;
+  /** Whether the tracks are of a connection that is no more: they stay in sight until others come. */
+  isStale: boolean;
 }
 
 /** The streams of the others on their way here: one peer connection, which the gateway offers. */
 export class Subscriber {
   readonly #platform: Platform;
-  readonly #signalling: Signalling;
+  readonly #channel: Channel;
   readonly #onLost: (error: RtcError) => void;
   readonly #subscriptions = new Map<string, Subscription>();
   #waiting: Waiting[] = [];
   #connection: PeerConnection | null = null;
   #lastOffer: Offer | null = null;
   #negotiation: Promise<void> = Promise.resolve();
+  /** Counts the sockets: what was offered over one is not answered over another. */
+  #era = 0;
   #isClosed = false;
 
-  constructor(platform: Platform, signalling: Signalling, onLost: (error: RtcError) => void) {
+  constructor(platform: Platform, channel: Channel, onLost: (error: RtcError) => void) {
     this.#platform = platform;
-    this.#signalling = signalling;
+    this.#channel = channel;
     this.#onLost = onLost;
   }
 
   add(stream: string, remote: RemoteStream): void {
-    this.#subscriptions.set(stream, { remote, choice: null, accepted: Promise.resolve() });
+    const accepted = Promise.resolve();
+    this.#subscriptions.set(stream, { remote, choice: null, accepted, isDecided: false, isStale: false });
   }
 
   /** Undefined if there was no such stream. */
@@ -56,16 +64,27 @@ export class Subscriber {
     return remote;
   }
 
-  hasChosen(stream: string): boolean {
-    return this.#subscriptions.get(stream)?.choice != null;
-  }
-
-  /** Resolves when the tracks that were asked for, and that the stream has, are there. */
+  /** The application's choice. Resolves when the tracks that were asked for, and that the stream has, are there. */
   async subscribe(remote: RemoteStream, choice: Choice): Promise<void> {
     const [stream, subscription] = this.#find(remote);
+    subscription.isDecided = true;
+    await this.#receive(stream, subscription, choice);
+  }
+
+  /** Everything of each stream about which the application has said nothing. */
+  receiveUndecided(): void {
+    for (const [stream, subscription] of this.#subscriptions) {
+      if (subscription.isDecided || subscription.choice) continue;
+      this.#receive(stream, subscription, { audio: true, video: true }).catch((error: unknown) => {
+        if (!this.#isClosed) console.warn(`automatic subscription: ${wordsOf(error)}`);
+      });
+    }
+  }
+
+  async #receive(stream: string, subscription: Subscription, choice: Choice): Promise<void> {
     if (!isSame(subscription.choice, choice)) {
       subscription.choice = choice;
-      subscription.accepted = this.#signalling.request('subscribe', { stream, ...choice });
+      subscription.accepted = this.#channel.request('subscribe', { stream, ...choice });
       this.#handOut();
     }
     try {
@@ -80,19 +99,50 @@ export class Subscriber {
 
   async unsubscribe(remote: RemoteStream): Promise<void> {
     const [stream, subscription] = this.#find(remote);
+    subscription.isDecided = true;
     if (!subscription.choice) return;
     subscription.choice = null;
+    subscription.isStale = false;
     this.#giveUp(stream, new RtcError('API_CALL_ABORTED', 'unsubscribe() was called meanwhile.', { call: CALL }));
     RemoteStream.receive(remote, { audio: null, video: null });
-    await this.#signalling.request('unsubscribe', { stream });
+    await this.#channel.request('unsubscribe', { stream });
+  }
+
+  /**
+   * Called after a change of the socket, before any offer comes over the new one. Without `media` the gateway knows
+   * nothing of the connection and of the choices; `streams` are those that are still there.
+   */
+  restore(media: boolean, streams: Set<string>): void {
+    this.#era += 1;
+    if (media) return;
+    this.#connection?.close();
+    this.#connection = null;
+    this.#lastOffer = null;
+    // What goes on at a connection that is closed may never come to an end.
+    this.#negotiation = Promise.resolve();
+    for (const [stream, subscription] of this.#subscriptions) {
+      const { choice } = subscription;
+      if (!choice || !streams.has(stream)) continue;
+      subscription.isStale = true;
+      subscription.accepted = this.#channel.request('subscribe', { stream, ...choice });
+      subscription.accepted.catch((error: unknown) => {
+        if (this.#isClosed) return;
+        if (subscription.choice === choice) subscription.choice = null;
+        subscription.isStale = false;
+        this.#handOut();
+        console.warn(`subscription after a reconnect: ${wordsOf(error)}`);
+      });
+    }
   }
 
   /** Offers are answered one after the other, in the order they came. */
   onOffer(offer: Offer): void {
+    const era = this.#era;
+    const isOver = () => this.#isClosed || era !== this.#era;
     this.#negotiation = this.#negotiation
-      .then(() => this.#answer(offer))
+      .then(() => this.#answer(offer, isOver))
       .catch((thrown: unknown) => {
-        if (this.#isClosed) return;
+        if (isOver()) return;
         this.#onLost(
           new RtcError('DOWNLINK_RECONNECTION_FAILED', `the gateway's offer was not understood: ${wordsOf(thrown)}`, {
             cause: thrown,
@@ -114,15 +164,15 @@ export class Subscriber {
     throw removed();
   }
 
-  async #answer(offer: Offer): Promise<void> {
-    if (this.#isClosed) return;
+  async #answer(offer: Offer, isOver: () => boolean): Promise<void> {
+    if (isOver()) return;
     const connection = (this.#connection ??= this.#open());
     await connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
     const answer = await connection.createAnswer();
     await connection.setLocalDescription(answer);
-    // The session may have ended during the awaits: then there is nothing to hand out and nobody to answer.
-    if (this.#isClosed as boolean) return;
-    this.#signalling.notify('answer', { number: offer.number, sdp: answer.sdp });
+    // During the awaits the session may have ended, or its socket: the offer comes again over the next.
+    if (isOver()) return;
+    this.#channel.answer(offer.number, answer.sdp);
     this.#lastOffer = offer;
     this.#handOut();
   }
@@ -130,7 +180,7 @@ export class Subscriber {
   #open(): PeerConnection {
     const connection = this.#platform.openPeerConnection();
     connection.addEventListener('connectionstatechange', () => {
-      if (connection.connectionState === 'failed' && !this.#isClosed) {
+      if (connection.connectionState === 'failed' && connection === this.#connection && !this.#isClosed) {
         this.#onLost(
           new RtcError('DOWNLINK_RECONNECTION_FAILED', 'the connection that media is received over was lost.'),
         );
@@ -144,7 +194,10 @@ export class Subscriber {
     const offered = this.#lastOffer?.tracks ?? [];
     const transceivers = this.#connection?.getTransceivers() ?? [];
     const trackOfMid = new Map(transceivers.map((one) => [one.mid, one.receiver.track]));
-    for (const [stream, { remote, choice }] of this.#subscriptions) {
+    for (const [stream, subscription] of this.#subscriptions) {
+      const { remote, choice } = subscription;
+      subscription.isStale &&= !offered.some((track) => track.stream === stream);
+      if (subscription.isStale) continue;
       const trackOf = (kind: 'audio' | 'video') => {
         const mid = offered.find((track) => track.stream === stream && track.kind === kind)?.mid;
         return mid !== undefined && choice?.[kind] ? (trackOfMid.get(mid) ?? null) : null;

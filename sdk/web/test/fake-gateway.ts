@@ -1,5 +1,5 @@
 import { FakePage } from './fake-page.js';
-import type { JoinResult } from '../src/messages.js';
+import type { JoinResult, ResumeResult } from '../src/messages.js';
 import type { PeerConnection, Platform, Socket, SocketEvents } from '../src/platform.js';
 
 export type Sent = Record<string, unknown> & { type: string; id: number };
@@ -73,6 +73,7 @@ export class FakePeerConnection extends EventTarget {
   readonly transceivers: FakeTransceiver[] = [];
   readonly steps: string[] = [];
   connectsBy: RTCPeerConnectionState = 'connected';
+  #held: Promise<void> | undefined;
 
   addTransceiver(track: MediaStreamTrack, init: RTCRtpTransceiverInit): FakeTransceiver {
     const transceiver = new FakeTransceiver(null, { track }, init);
@@ -106,7 +107,14 @@ export class FakePeerConnection extends EventTarget {
       }
     }
     setImmediate(() => this.become(this.connectsBy));
-    return Promise.resolve();
+    return this.#held ?? Promise.resolve();
+  }
+
+  /** From now on nothing comes to an end, until what this returns is called. */
+  hold(): () => void {
+    let release: () => void = () => undefined;
+    this.#held = new Promise((resolve) => (release = resolve));
+    return release;
   }
 
   become(state: RTCPeerConnectionState): void {
@@ -137,8 +145,17 @@ export function fakeTrack(kind: string): FakeTrack {
 export class FakePlatform implements Platform {
   readonly connections: FakeConnection[] = [];
   readonly peerConnections: FakePeerConnection[] = [];
-  readonly room: JoinResult = { session: 's0', peers: [], streams: [] };
+  readonly room: JoinResult = { session: 's0', token: 'secret', peers: [], streams: [] };
+  /** What a resume finds: of the media, and (if not as it was) of the room. */
+  readonly resumed: Partial<ResumeResult> = { role: 'anchor', media: true, published: null };
   joinRefusal: object | undefined;
+  resumeRefusal: object | undefined;
+  publishRefusal: object | undefined;
+  subscribeRefusal: object | undefined;
+  /** What every connection is silent about from its beginning. */
+  silent: string[] = [];
+  chance = 1;
+  time = 0;
   protocol = 'http:';
   opensSockets = true;
   codecs: RTCRtpCodec[] = [];
@@ -164,7 +181,12 @@ export class FakePlatform implements Platform {
     const connection = new FakeConnection(address, events);
     connection.results.set('join', this.room);
     connection.results.set('publish', { stream: 'mine', sdp: 'gateway answer' });
+    connection.results.set('resume', { ...this.room, ...this.resumed });
     if (this.joinRefusal) connection.refusals.set('join', this.joinRefusal);
+    if (this.resumeRefusal) connection.refusals.set('resume', this.resumeRefusal);
+    if (this.publishRefusal) connection.refusals.set('publish', this.publishRefusal);
+    if (this.subscribeRefusal) connection.refusals.set('subscribe', this.subscribeRefusal);
+    for (const type of this.silent) connection.silent.add(type);
     this.connections.push(connection);
     if (this.opensSockets) setImmediate(() => connection.open());
     return connection;
@@ -178,6 +200,14 @@ export class FakePlatform implements Platform {
 
   sendableCodecs(): RTCRtpCodec[] {
     return this.codecs;
+  }
+
+  now(): number {
+    return this.time;
+  }
+
+  random(): number {
+    return this.chance;
   }
 
   newMediaStream(tracks: MediaStreamTrack[]): MediaStream {

@@ -108,20 +108,23 @@ describe('client-banned', () => {
 });
 
 describe('a session that ends without a ban', () => {
-  it('is DISCONNECTED and error 0x4002 when the gateway timed it out', async () => {
+  it('is DISCONNECTED and error 0x4002 when the gateway says that it has left', async () => {
     const { connection, heard } = await joined();
-    connection.say({ type: 'ended', reason: 'timed_out', correlation: 'c' });
+    connection.say({ type: 'ended', reason: 'left', correlation: 'c' });
     assert.deepEqual(heard, [GONE, 'error 0x4002']);
     assert.equal(connection.typesSent().at(-1), 'ended_ack');
   });
 
-  it('is DISCONNECTED and error 0x4002 when the socket is lost, and can be joined again', async () => {
-    const { client, connection, heard } = await joined();
-    connection.lose(1006);
-    assert.deepEqual(heard, [GONE, 'error 0x4002']);
-    await client.join({ roomId: 1 });
-    assert.equal(heard.at(-1), 'connection-state-changed CONNECTING>CONNECTED');
-  });
+  for (const code of [1000, 1008, 4400, 4429]) {
+    it(`is DISCONNECTED and error 0x4002 when the socket closes with ${code}, and can be joined again`, async () => {
+      const { client, connection, heard } = await joined();
+      connection.lose(code);
+      await settle();
+      assert.deepEqual(heard, [GONE, 'error 0x4002']);
+      await client.join({ roomId: 1 });
+      assert.equal(heard.at(-1), 'connection-state-changed CONNECTING>CONNECTED');
+    });
+  }
 });
 
 describe('leave()', () => {

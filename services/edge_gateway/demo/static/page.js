@@ -6,8 +6,6 @@ import { clearTiles, removeTile, showTile } from './tiles.js';
 
 /* global TRTC */
 
-const SIGNAL_CHANNEL_ERROR = 0x4002;
-
 const WHY = {
   kick: 'You are out of the room: the same user id joined it from somewhere else.',
   banned: 'You are out of the room: an administrator removed you.',
@@ -15,7 +13,12 @@ const WHY = {
 };
 const LOST = 'You are out of the room: the connection to the gateway was lost.';
 
-const STATES = { DISCONNECTED: 'not in a room', CONNECTING: 'connecting …', CONNECTED: 'in the room' };
+const STATES = {
+  DISCONNECTED: 'not in a room',
+  CONNECTING: 'connecting …',
+  CONNECTED: 'in the room',
+  RECONNECTING: 'connecting again …',
+};
 
 const byId = (id) => document.getElementById(id);
 const form = byId('form');
@@ -52,7 +55,7 @@ async function join() {
     if (stay !== mine) return;
     fail(error);
     // Joined, but sending failed: the others can still be seen and heard.
-    if (byId('state').dataset.state !== 'CONNECTED') end(mine);
+    if (isOut()) end(mine);
   }
 }
 
@@ -130,7 +133,7 @@ function createClient(mine, { mode, user, isString }, sdkAppId, userSig) {
   });
   client.on('error', (error) => {
     log('error', wordsOf(error));
-    if (error.getCode() === SIGNAL_CHANNEL_ERROR) endWith(mine, LOST);
+    if (isOut()) endWith(mine, LOST);
     else showNotice(wordsOf(error));
   });
   return client;
@@ -191,6 +194,10 @@ function showRole() {
   byId('role-hint').textContent = isLive
     ? 'An anchor sends and receives, the audience receives.'
     : 'In mode rtc everybody is an anchor: sends and receives.';
+}
+
+function isOut() {
+  return byId('state').dataset.state === 'DISCONNECTED';
 }
 
 function showState(state) {
