@@ -11,7 +11,7 @@ _JOIN_BURST_SECONDS = 10
 
 
 class Admission:
-    """Checks joins, with limits per address: on those that fail, and on those that do not.
+    """Checks joins and resumes, with limits per address: on those that fail, and on those that do not.
 
     Args:
         apps: whose UserSigs count.
@@ -24,7 +24,7 @@ class Admission:
         self._failures = RateLimits(failures_per_minute / 60, burst=failures_per_minute)
         self._joins = RateLimits(joins_per_second, joins_per_second * _JOIN_BURST_SECONDS)
 
-    def check(self, request: JoinRequest, address: str, *, unix_time: float, monotonic: float, ready: bool) -> None:
+    def check_join(self, request: JoinRequest, address: str, *, unix_time: float, monotonic: float, ready: bool) -> None:
         """Let a join through.
 
         Args:
@@ -37,16 +37,31 @@ class Admission:
         Raises:
             RequestRefusedError: ``unauthorized``, with the vendor's number for the cause; ``unavailable``.
         """
+        self._check_failures(address, monotonic)
+        try:
+            verify(request.sig, request.user, request.app, self._apps, unix_time)
+        except UserSigError as error:
+            self.failed(address, monotonic)
+            raise RequestRefusedError(ErrorCode.UNAUTHORIZED, error.message, extra=error.code) from error
+        self._check_rate(address, monotonic, ready=ready)
+
+    def check_resume(self, address: str, *, monotonic: float, ready: bool) -> None:
+        """Let a resume through; its token is the registry's to check. Arguments and errors are those of :meth:`check_join`."""
+        self._check_failures(address, monotonic)
+        self._check_rate(address, monotonic, ready=ready)
+
+    def failed(self, address: str, monotonic: float) -> None:
+        """Count a failure: a UserSig that was wrong, or a token."""
+        self._failures.take(address, monotonic)
+
+    def _check_failures(self, address: str, monotonic: float) -> None:
         if not self._failures.left(address, monotonic):
             raise RequestRefusedError(
                 ErrorCode.UNAUTHORIZED, "too many failed joins from this address, retry in a minute", extra=TOO_MANY_FAILURES, retry=True
             )
-        try:
-            verify(request.sig, request.user, request.app, self._apps, unix_time)
-        except UserSigError as error:
-            self._failures.take(address, monotonic)
-            raise RequestRefusedError(ErrorCode.UNAUTHORIZED, error.message, extra=error.code) from error
+
+    def _check_rate(self, address: str, monotonic: float, *, ready: bool) -> None:
         if not ready:
-            raise RequestRefusedError(ErrorCode.UNAVAILABLE, "the gateway is not ready", retry=True)
+            raise RequestRefusedError(ErrorCode.UNAVAILABLE, "the gateway takes no sessions at the moment", retry=True)
         if not self._joins.take(address, monotonic):
             raise RequestRefusedError(ErrorCode.UNAVAILABLE, "too many joins from this address, retry in a second", retry=True)

@@ -10,6 +10,7 @@ from faststream.nats import NatsBroker
 
 from services.edge_gateway.admission import Admission
 from services.edge_gateway.gateway import Gateway
+from services.edge_gateway.hearing import Hearing
 from services.edge_gateway.house import House
 from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.interface import MediaEngine, Offer
@@ -22,21 +23,18 @@ from shared.bus.connection import connection_of, make_broker
 from shared.bus.follower import Follower
 from shared.bus.stream import EventStream
 from shared.clients.commands import CommandClient, deadline
+from shared.clients.leases import GatewayLeases
 from shared.clients.receipts import Receipts
-from shared.contracts.commands import Announce, Join, Leave
-from shared.contracts.errors import RefusedError, UnavailableError
+from shared.contracts.errors import UnavailableError
 from shared.contracts.ids import gateway_id
-from shared.contracts.replies import JoinReply, LeaveReply
+from shared.contracts.leases import GatewayLease
 from shared.contracts.subjects import Part
 from shared.service import Service
 
 log = structlog.get_logger()
 
-_RETRY_SECONDS = 0.5
-_ANNOUNCE_SECONDS = 5.0
 _RECEIPT_SECONDS = 1.0
-_DEAF_SECONDS = 5.0
-"""Without a finished round of hearing; a round is made every second."""
+_GONE_SECONDS = 1.0
 
 StartMedia = Callable[[MediaSettings, Callable[[Offer], None]], Awaitable[MediaEngine]]
 
@@ -61,7 +59,7 @@ def build(
     apps = settings.apps()
     origins = frozenset(origin.strip() for origin in settings.allowed_origins.split(",")) - {"*", ""}
     signalling = Signalling(
-        Admission(apps, settings.failed_joins_per_minute, settings.joins_per_second), lambda: process.house, origins, settings.join_timeout
+        Admission(apps, settings.failed_joins_per_minute, settings.joins_per_second), process.house, origins, settings.join_timeout
     )
     service = Service(
         Part.GATEWAY,
@@ -69,6 +67,7 @@ def build(
         process.broker,
         routes=routes(settings, signalling),
         start=lambda: process.start(service.fail),
+        drain=process.drain,
         stop=process.stop,
         missing=process.missing,
         trusted_proxies=settings.trusted_proxies,
@@ -76,86 +75,106 @@ def build(
     return service
 
 
-class _BusRegistry:
-    """The registry, over the bus."""
-
-    def __init__(self, client: CommandClient) -> None:
-        self._client = client
-
-    async def join(self, command: Join) -> JoinReply:
-        return await self._client.send(command)
-
-    async def leave(self, command: Leave) -> LeaveReply:
-        return await self._client.send(command)
-
-
 class Process:
-    """What starts and ends with the process, in this order: media, hearing, announcing, serving."""
+    """What starts and ends with the process, in this order: media, hearing, serving."""
 
     def __init__(self, settings: GatewaySettings, broker: NatsBroker, start_media: StartMedia, new_id: Callable[[], str]) -> None:
         self.broker = broker
-        self.house: House | None = None
         self._settings = settings
         self._media_settings = settings.media()
         self._start_media = start_media
         self._new_id = new_id
+        self._house: House | None = None
         self._gateway: Gateway | None = None
-        self._media: MediaEngine | None = None
-        self._follower: Follower | None = None
+        self._leases: GatewayLeases | None = None
         self._following: asyncio.Task[None] | None = None
+        self._heard = False
+        self._ending = False
 
     async def start(self, fail: Callable[[str], None]) -> None:
-        """Begin to hear, end what earlier boots of this name held, then take sessions."""
+        """Begin to hear, and take sessions once that has been done completely for the first time."""
         connection = connection_of(self.broker)
         stream = EventStream(connection)
         partitions = await stream.wait_for_partitions()
-        client = CommandClient(connection, partitions)
-        registry = _BusRegistry(client)
         name = gateway_id(self._settings.gateway_name, self._new_id()[:16])
         gateway = Gateway(name, fail)
         media = await self._start_media(self._media_settings, gateway.offered)
-        self._gateway, self._media = gateway, media
         house = House(
             gateway=name,
-            registry=registry,
+            commands=CommandClient(connection, partitions),
             media=media,
             rooms=gateway.rooms,
             receipts=ReceiptBook(name, Receipts(connection), lambda: time.time_ns() // 1_000_000),
-            reconnect_grace=self._settings.reconnect_grace,
+            hearing=Hearing(self._settings.reconnect_grace),
             new_id=self._new_id,
+            new_token=lambda: secrets.token_urlsafe(32),
             expires_at=deadline,
         )
-        self._follower = follower = Follower(connection, stream, gateway.apply)
+        self._gateway, self._house, self._leases = gateway, house, GatewayLeases(connection)
+        follower = Follower(connection, stream, gateway.apply, self._confirm)
         await follower.start()
         self._following = asyncio.create_task(follower.keep(fail))
-        ended = await asyncio.gather(*(self._announce(client, name, partition) for partition in range(partitions)))
-        log.info("gateway_announced", gateway=name, ended=sum(ended))
-        self.house = gateway.house = house
+        await follower.heard()
+        self._heard = True
+        log.info("gateway_serves", gateway=name)
+
+    async def drain(self) -> None:
+        """Take no more sessions, and have those that are here go on elsewhere."""
+        self._ending = True
+        if self._gateway is not None:
+            await self._gateway.drain(self._settings.drain_seconds)
 
     async def stop(self) -> None:
-        """Take no more sessions, end those that are here, end."""
-        self.house = None
-        if self._gateway is not None:
-            await self._gateway.close(self._settings.stop_seconds / 2)
-            if self._gateway.house is not None:
-                await self._gateway.house.receipts.close(_RECEIPT_SECONDS)
+        """Let go of what is left, and end. The last word says that nothing is forwarded any more."""
+        self._ending = True
+        if self._gateway is None or self._house is None:
+            return
+        await self._gateway.close(self._house, self._settings.stop_seconds / 2)
+        await self._house.receipts.close(_RECEIPT_SECONDS)
         if self._following is not None:
             self._following.cancel()
-        if self._media is not None:
-            await self._media.close()
+        await self._house.media.close()
+        await self._say_gone(self._house)
 
     def missing(self) -> list[str]:
         """Say why no session should be brought here."""
-        if self.house is None or self._follower is None:
-            return ["the registry has not confirmed this gateway's start yet"]
-        silence = time.monotonic() - self._follower.heard_at
-        return [] if silence < _DEAF_SECONDS else [f"the event stream was last heard {silence:.0f} s ago"]
+        if self._ending:
+            return ["the gateway is about to end"]
+        if not self._heard or self._house is None:
+            return ["the event stream has not been heard yet"]
+        return [f"the event stream was last heard {self._house.hearing.silence:.0f} s ago"] if self._house.hearing.deaf else []
 
-    async def _announce(self, client: CommandClient, name: str, partition: int) -> int:
-        while True:
-            command = Announce(id=self._new_id(), gateway=name, expires_at=deadline(_ANNOUNCE_SECONDS))
-            try:
-                return (await client.announce(partition, command)).ended
-            except (UnavailableError, RefusedError) as error:
-                log.warning("announcement_waits", partition=partition, reason=str(error))
-                await asyncio.sleep(_RETRY_SECONDS)
+    def house(self) -> House | None:
+        """Return where new sessions may live; None while none are taken."""
+        return None if self.missing() else self._house
+
+    async def _confirm(self, began: float) -> None:
+        """Do what a round ends with: this boot is alive, and may forward for another while."""
+        assert self._gateway is not None
+        assert self._house is not None
+        assert self._leases is not None
+        if self._gateway.lost:
+            return
+        # Endings that this round has found have stopped their media by then: a session takes what is posted to it at once.
+        await self._leases.renew(self._lease(self._house))
+        grace = self._isolation_grace
+        self._house.media.allow_until(None if grace is None else began + grace)
+        self._house.hearing.finished(began)
+        self._gateway.reconcile(self._house)
+
+    async def _say_gone(self, house: House) -> None:
+        assert self._leases is not None
+        try:
+            async with asyncio.timeout(_GONE_SECONDS):
+                await self._leases.renew(self._lease(house, gone=True))
+        except (UnavailableError, TimeoutError) as error:
+            log.warning("lease_not_ended", reason=str(error) or type(error).__name__)
+
+    def _lease(self, house: House, *, gone: bool = False) -> GatewayLease:
+        grace = self._settings.reconnect_grace
+        return GatewayLease(gateway=house.gateway, isolation_grace=self._isolation_grace, reconnect_grace=grace, gone=gone)
+
+    @property
+    def _isolation_grace(self) -> float | None:
+        grace = self._settings.isolation_grace
+        return None if grace == "never" else grace

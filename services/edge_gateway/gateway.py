@@ -1,19 +1,21 @@
 """The gateway between bus and sessions: committed facts come in and go to whom they concern, by one look into a dict."""
 
 import asyncio
+import random
+import time
 from collections.abc import Callable
 
 import structlog
 from pydantic import ValidationError
 
+from services.edge_gateway.assignments import Assignments
 from services.edge_gateway.house import House
-from services.edge_gateway.items import Heard, SocketGone
+from services.edge_gateway.items import Closing, Disowned, Heard, Move
 from services.edge_gateway.media.interface import Offer
-from services.edge_gateway.protocol import CloseCode
-from services.edge_gateway.room import LocalRooms
+from services.edge_gateway.room import LocalRooms, Member
 from shared.bus.stream import Stored
-from shared.contracts.facts import Announced, Committed, Dissolved, Joined, Left
-from shared.contracts.ids import InvalidIdError, RoomKey, gateway_name
+from shared.contracts.facts import Committed, GatewayLost, RoomFact
+from shared.contracts.ids import InvalidIdError
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.subjects import parse_subject
 
@@ -31,7 +33,10 @@ class Gateway:
     def __init__(self, name: str, fail: Callable[[str], None]) -> None:
         self.name = name
         self.rooms = LocalRooms()
-        self.house: House | None = None
+        self._assignments = Assignments(name)
+        self.lost = False
+        """Declared so: nothing may be forwarded any more."""
+        self._suspects: set[Member] = set()
         self._fail = fail
 
     def apply(self, stored: Stored) -> None:
@@ -45,40 +50,54 @@ class Gateway:
             self._fail(f"message {stored.seq} of the stream cannot be read: it is not of this version")
             return
         for fact in message.facts:
-            if isinstance(fact, Joined | Left | Dissolved) and key is not None:
+            if isinstance(fact, RoomFact) and key is not None:
+                self._assignments.apply(key, fact)
                 heard = Heard(fact, message.command, message.correlation)
-                for session in self.rooms.in_room(key):
-                    session.post(heard)
-                if isinstance(fact, Joined):
-                    self._check_assignment(key, fact)
-            elif isinstance(fact, Announced):
-                self._check_name(fact)
+                for member in self.rooms.in_room(key):
+                    member.post(heard)
+            elif isinstance(fact, GatewayLost) and fact.gateway == self.name:
+                self.lost = True
+                self._fail("this gateway was declared lost: its sessions have ended")
 
     def offered(self, offer: Offer) -> None:
         """Take an offer of the media engine to its session."""
-        if (session := self.rooms.sessions.get(offer.session)) is not None:
-            session.post(offer)
+        if (member := self.rooms.served_by(offer.session)) is not None:
+            member.post(offer)
 
-    async def close(self, seconds: float) -> None:
-        """End all sessions: their browsers have lost this gateway, and nobody here will wait for them."""
-        sessions = list(self.rooms.sessions.values())
-        for session in sessions:
-            session.post(SocketGone(CloseCode.GOING_AWAY))
-        waiting = {session.task for session in sessions} | (set() if self.house is None else self.house.background)
-        if waiting:
+    def reconcile(self, house: House) -> None:
+        """Compare what the stream assigns to this boot with what is here, after a finished round of hearing."""
+        unheld = self._assignments.unheld(self._holds, house.hearing.grace_left, time.monotonic())
+        for key, session, attachment in unheld:
+            log.warning("session_unheld", session=session, attachment=attachment, app=key.app, room=key.room)
+            membership = house.membership(key, session, house.new_id())
+            house.in_background(membership.leave(attachment, LeaveReason.TIMED_OUT))
+        unassigned = {member for member in self.rooms.everybody() if member.is_in and not self._assignments.has(member.room.key, member.id)}
+        # A round ago its fact may have been on its way.
+        for member in unassigned & self._suspects:
+            log.error("session_unassigned", session=member.id)
+            member.post(Disowned())
+        self._suspects = unassigned
+
+    async def drain(self, seconds: float) -> None:
+        """Have the browsers go on elsewhere, not all at once; returns when they have, or the time is over."""
+        members = self.rooms.everybody()
+        if not members or seconds <= 0:
+            return
+        loop = asyncio.get_running_loop()
+        for member in members:
+            loop.call_later(random.uniform(0, seconds / 2), member.post, Move())  # noqa: S311 -- jitter
+        _, left = await asyncio.wait({member.task for member in members}, timeout=seconds)
+        log.info("gateway_drained", sessions=len(members), left=len(left))
+
+    async def close(self, house: House, seconds: float) -> None:
+        """Let go of all sessions: media stops, nothing is ended. Leaves and detaches that are on their way get so many seconds."""
+        members = self.rooms.everybody()
+        for member in members:
+            member.post(Closing())
+        if waiting := {member.task for member in members} | house.background:
             _, unfinished = await asyncio.wait(waiting, timeout=seconds)
             if unfinished:
-                # The next boot of this name ends them by announcing itself.
-                log.warning("sessions_left_behind", count=len(unfinished))
+                log.warning("commands_left_behind", count=len(unfinished))
 
-    def _check_assignment(self, key: RoomKey, fact: Joined) -> None:
-        """End a session that was given to this boot and is not here: its browser gave up while its join was on the way."""
-        if self.house is None or fact.gateway != self.name or fact.session in self.rooms.sessions:
-            return
-        log.warning("session_unknown_here", session=fact.session)
-        membership = self.house.membership(key, fact.session, fact.user, fact.role, self.house.new_id())
-        self.house.in_background(membership.leave(LeaveReason.TIMED_OUT))
-
-    def _check_name(self, fact: Announced) -> None:
-        if fact.gateway != self.name and gateway_name(fact.gateway) == gateway_name(self.name):
-            self._fail(f"another gateway has started with the name {gateway_name(self.name)}; names must be unique")
+    def _holds(self, session: str, attachment: int) -> bool:
+        return any(member.attachment in (None, attachment) for member in self.rooms.of_session(session))

@@ -5,11 +5,12 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.edge_gateway.hearing import Hearing
 from services.edge_gateway.media.interface import MediaEngine
-from services.edge_gateway.membership import Membership, Registry
+from services.edge_gateway.membership import Membership
 from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
-from shared.contracts.commands import Role
+from shared.clients.commands import CommandClient
 from shared.contracts.ids import RoomKey
 
 
@@ -19,12 +20,13 @@ class House:
 
     gateway: str
     """This boot's gateway id."""
-    registry: Registry
+    commands: CommandClient
     media: MediaEngine
     rooms: LocalRooms
     receipts: ReceiptBook
-    reconnect_grace: float
+    hearing: Hearing
     new_id: Callable[[], str]
+    new_token: Callable[[], str]
     expires_at: Callable[[float], int]
     """Seconds from now to Unix time in milliseconds."""
     background: set[asyncio.Task[None]] = field(default_factory=set)
@@ -36,15 +38,13 @@ class House:
         self.background.add(task)
         task.add_done_callback(self.background.discard)
 
-    def membership(self, key: RoomKey, session: str, user: str, role: Role, correlation: str) -> Membership:
+    def membership(self, key: RoomKey, session: str, correlation: str) -> Membership:
         """Make a session's place in the registry."""
         return Membership(
-            registry=self.registry,
+            commands=self.commands,
             gateway=self.gateway,
             key=key,
             session=session,
-            user=user,
-            role=role,
             correlation=correlation,
             new_id=self.new_id,
             expires_at=self.expires_at,

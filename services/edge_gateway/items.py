@@ -1,12 +1,16 @@
 """What is posted to a session's inbox, beside the client's messages, the room's changes and the engine's offers."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.edge_gateway import protocol
+from services.edge_gateway.local_media import LocalMedia
 from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.protocol import RequestRefusedError
+from shared.contracts.commands import Role
 from shared.contracts.facts import RoomFact
-from shared.contracts.replies import JoinReply
+from shared.contracts.replies import JoinReply, ResumeReply
 
 
 @dataclass(frozen=True)
@@ -19,27 +23,41 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class JoinDone:
-    """The registry's answer to the join."""
+class Answered:
+    """The registry's answer to the join or resume."""
 
-    answer: JoinReply | RequestRefusedError
+    answer: JoinReply | ResumeReply | RequestRefusedError
+
+
+@dataclass(frozen=True)
+class SwitchDone:
+    """The registry's answer to a switch of the role."""
+
+    request: int
+    role: Role
+    refusal: RequestRefusedError | None
 
 
 @dataclass(frozen=True)
 class LeaveDone:
-    """The registry has ended the session, or did not know it."""
+    """The leave was answered, and all that was committed before has been heard: there will be no fact of it."""
+
+
+@dataclass(frozen=True)
+class DetachDone:
+    """The detach was answered, and all that was committed before has been heard."""
 
 
 @dataclass(frozen=True)
 class SocketGone:
-    """The browser's socket is closed, or closing with the gateway."""
+    """The browser's socket is closed. ``lost`` is without a word, or with the gateway's end; otherwise the browser has left."""
 
-    code: int
+    lost: bool
 
 
 @dataclass(frozen=True)
 class GraceOver:
-    """The reconnect grace is over."""
+    """The reconnect grace may be over."""
 
 
 @dataclass(frozen=True)
@@ -47,4 +65,50 @@ class StreamsChanged:
     """Somebody of this gateway in the room has started or stopped publishing."""
 
 
-Item = Heard | JoinDone | LeaveDone | SocketGone | GraceOver | StreamsChanged | Offer | protocol.FromClient
+@dataclass(frozen=True)
+class Yield:
+    """A later attachment of the session on this gateway asks for what there is of media.
+
+    ``inherit`` is called with it, if there is any, before ``answered`` is resolved; every exit resolves it.
+    """
+
+    inherit: Callable[[LocalMedia], None]
+    answered: asyncio.Future[None]
+
+    def answer(self) -> None:
+        """Say that there is nothing more to wait for."""
+        if not self.answered.done():
+            self.answered.set_result(None)
+
+
+@dataclass(frozen=True)
+class Disowned:
+    """The stream does not assign the session to this gateway."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """The gateway is about to end: the browser had better go on elsewhere."""
+
+
+@dataclass(frozen=True)
+class Closing:
+    """The gateway ends now."""
+
+
+Item = (
+    Heard
+    | Answered
+    | SwitchDone
+    | LeaveDone
+    | DetachDone
+    | SocketGone
+    | GraceOver
+    | StreamsChanged
+    | Yield
+    | Disowned
+    | Move
+    | Closing
+    | Offer
+    | protocol.FromClient
+)

@@ -1,17 +1,20 @@
 """The signalling messages of docs/protocol.md, as models. Every byte from a browser passes here first. Pure."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from shared.contracts.commands import Role
-from shared.contracts.ids import RoomId, SdkAppId, UserId
+from shared.contracts.ids import RoomId, SdkAppId, SessionId, UserId
 
 MAX_SIG_CHARACTERS = 8192
 RequestId = Annotated[int, Field(strict=True, ge=1, le=2**53 - 1)]
 StreamId = Annotated[str, Field(strict=True, max_length=64)]
 Sdp = Annotated[str, Field(strict=True, max_length=65536)]
+Token = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+Mode = Literal["rtc", "live"]
 
 
 class CloseCode:
@@ -28,6 +31,7 @@ class CloseCode:
     JOIN_REFUSED = 4403
     TIMEOUT = 4408
     SLOW = 4409
+    SUPERSEDED = 4410
     FLOOD = 4429
 
 
@@ -39,7 +43,9 @@ class ErrorCode(StrEnum):
     UNAVAILABLE = "unavailable"
     ROOM_FULL = "room_full"
     TOO_MANY_SESSIONS = "too_many_sessions"
+    ANCHOR_TAKEN = "anchor_taken"
     SESSION_ENDED = "session_ended"
+    SESSION_UNKNOWN = "session_unknown"
     INVALID_STATE = "invalid_state"
     NO_PERMISSION = "no_permission"
     UNKNOWN_STREAM = "unknown_stream"
@@ -47,14 +53,17 @@ class ErrorCode(StrEnum):
 
 
 class RequestRefusedError(Exception):
-    """One request is answered with an error; the session goes on."""
+    """One request is answered with an error; the session goes on. ``details`` are further fields of the error."""
 
-    def __init__(self, code: ErrorCode, message: str, *, extra: int = 0, retry: bool = False) -> None:
+    def __init__(
+        self, code: ErrorCode, message: str, *, extra: int = 0, retry: bool = False, details: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.extra = extra
         self.retry = retry
+        self.details = details or {}
 
 
 class ProtocolError(Exception):
@@ -66,7 +75,7 @@ class _FromClient(BaseModel):
 
 
 class JoinRequest(_FromClient):
-    """The first message."""
+    """The first message of a new session."""
 
     type: Literal["join"]
     id: RequestId
@@ -76,12 +85,34 @@ class JoinRequest(_FromClient):
     sig: Annotated[str, Field(strict=True, max_length=MAX_SIG_CHARACTERS)]
     room: RoomId
     role: Role = Role.ANCHOR
-    mode: Literal["rtc", "live"]
+    mode: Mode
+    yields: Annotated[bool, Field(strict=True)] = False
 
     @property
     def effective_role(self) -> Role:
         """In mode rtc everybody is an anchor."""
         return Role.ANCHOR if self.mode == "rtc" else self.role
+
+
+class ResumeRequest(_FromClient):
+    """The first message of a session's next socket."""
+
+    type: Literal["resume"]
+    id: RequestId
+    protocol: Literal[1]
+    app: SdkAppId
+    room: RoomId
+    session: SessionId
+    token: Token
+    mode: Mode = "live"
+
+
+class SwitchRoleRequest(_FromClient):
+    """Become an anchor, or audience."""
+
+    type: Literal["switch_role"]
+    id: RequestId
+    role: Role
 
 
 class LeaveRequest(_FromClient):
@@ -140,7 +171,16 @@ class EndedAck(_FromClient):
     type: Literal["ended_ack"]
 
 
-Request = JoinRequest | LeaveRequest | PublishRequest | UnpublishRequest | SubscribeRequest | UnsubscribeRequest
+Request = (
+    JoinRequest
+    | ResumeRequest
+    | LeaveRequest
+    | SwitchRoleRequest
+    | PublishRequest
+    | UnpublishRequest
+    | SubscribeRequest
+    | UnsubscribeRequest
+)
 FromClient = Annotated[Request | Answer | EndedAck, Field(discriminator="type")]
 _from_client: TypeAdapter[FromClient] = TypeAdapter(FromClient)
 _request_id: TypeAdapter[int] = TypeAdapter(RequestId)
@@ -183,7 +223,7 @@ def result(request_id: int, value: dict[str, Any]) -> dict[str, Any]:
 def refusal(request_id: int, error: RequestRefusedError) -> dict[str, Any]:
     """Build the reply to a request that was not."""
     fields = {"code": error.code, "extra": error.extra, "message": error.message, "retry": error.retry}
-    return {"type": "reply", "id": request_id, "error": fields}
+    return {"type": "reply", "id": request_id, "error": {**fields, **error.details}}
 
 
 def problem(message: str) -> dict[str, Any]:
@@ -191,7 +231,11 @@ def problem(message: str) -> dict[str, Any]:
     return {"type": "error", "code": ErrorCode.BAD_REQUEST, "message": message}
 
 
-def ended(reason: str, correlation: str, client_banned: dict[str, str] | None) -> dict[str, Any]:
-    """Build the notice of a session's end; ``client_banned`` has the words for the application, where it is to hear any."""
-    message: dict[str, Any] = {"type": "ended", "reason": reason, "correlation": correlation}
-    return message if client_banned is None else message | {"client_banned": client_banned}
+def move() -> dict[str, Any]:
+    """Build the request to go on over another socket, on another gateway."""
+    return {"type": "move"}
+
+
+def ended(details: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the notice of a session's end, with its reason, its cause, and the words for the application where it is to hear any."""
+    return {"type": "ended", **details}

@@ -50,7 +50,7 @@ class ReceiptBook:
         self._note(app, command, receipt, _HOLD_SECONDS)
 
     def told(self, app: int, command: str, receipt: SessionReceipt) -> None:
-        """Note that the browser has acknowledged the notice just now."""
+        """Note that the browser has acknowledged the notice, or the refusal of its resume, just now."""
         self._note(app, command, receipt.model_copy(update={"told_at": self._clock()}), _GATHER_SECONDS)
 
     async def close(self, seconds: float) -> None:
@@ -67,8 +67,9 @@ class ReceiptBook:
             log.error("receipt_lost", session=receipt.session, command=command, limit=MAX_WAITING)
             return
         sessions = self._waiting.setdefault((app, command), {})
-        self._count += receipt.session not in sessions
-        sessions[receipt.session] = receipt
+        waiting = sessions.get(receipt.session)
+        self._count += waiting is None
+        sessions[receipt.session] = receipt if waiting is None else _merge(waiting, receipt)
         loop = asyncio.get_running_loop()
         if self._due is None or self._due.when() > loop.time() + delay:
             if self._due is not None:
@@ -97,3 +98,36 @@ class ReceiptBook:
                     self._count -= 1
             if not sessions:
                 del self._waiting[app, command]
+
+
+class Report:
+    """What one session reports of its ending.
+
+    Args:
+        book: of the gateway.
+        app: of the command.
+        command: that ended it.
+        session: its id.
+        user: whose it was.
+    """
+
+    def __init__(self, book: ReceiptBook, app: int, command: str, session: str, user: str) -> None:
+        self._book = book
+        self._app = app
+        self._command = command
+        self._receipt = SessionReceipt(session=session, user=user)
+
+    def media_stopped(self, at: int) -> None:
+        """Report that its media has stopped, in Unix milliseconds."""
+        self._receipt = self._receipt.model_copy(update={"media_stopped_at": at})
+        self._book.media_stopped(self._app, self._command, self._receipt)
+
+    def told(self) -> None:
+        """Report that its browser has acknowledged the notice, or the refusal of its resume, just now."""
+        self._book.told(self._app, self._command, self._receipt)
+
+
+def _merge(old: SessionReceipt, new: SessionReceipt) -> SessionReceipt:
+    """Put together what two attachments of one session report: the later stop, and any word of the browser."""
+    stops = [each.media_stopped_at for each in (old, new) if each.media_stopped_at is not None]
+    return new.model_copy(update={"media_stopped_at": max(stops, default=None), "told_at": old.told_at or new.told_at})

@@ -1,42 +1,30 @@
 """A room as one gateway sees it: its own sessions, and what they publish."""
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from services.edge_gateway.items import Item, StreamsChanged
+from services.edge_gateway.stream import Stream
 from shared.contracts.ids import RoomKey
 
 
-@dataclass(frozen=True)
-class Stream:
-    """What a session publishes."""
-
-    id: str
-    session: str
-    user: str
-    tracks: dict[str, str]
-    """Kind (``audio``, ``video``) to the track's id in the media engine."""
-
-    def describe(self) -> dict[str, object]:
-        """Build what the protocol says of a stream."""
-        return {
-            "stream": self.id,
-            "session": self.session,
-            "user": self.user,
-            "kind": "main",
-            "audio": "audio" in self.tracks,
-            "video": "video" in self.tracks,
-        }
-
-
 class Member(Protocol):
-    """A session, as its room needs it."""
+    """A session, as its room needs it. Of one session there may be several: each resume makes one, which takes over."""
 
     id: str
     room: "LocalRoom"
     task: asyncio.Task[None]
+
+    @property
+    def attachment(self) -> int | None:
+        """The number of its attachment; None while it is joining or resuming."""
+        ...
+
+    @property
+    def is_in(self) -> bool:
+        """Whether it is in the room, and not about to leave it."""
+        ...
 
     def post(self, item: Item) -> None:
         """Put something into the session's inbox."""
@@ -48,7 +36,8 @@ class LocalRoom:
     """The sessions of this gateway in one room."""
 
     key: RoomKey
-    sessions: dict[str, Member] = field(default_factory=dict)
+    members: dict[Member, None] = field(default_factory=dict)
+    """In the order of their coming."""
     streams: dict[str, Stream] = field(default_factory=dict)
 
     def add_stream(self, stream: Stream) -> None:
@@ -56,17 +45,14 @@ class LocalRoom:
         self.streams[stream.id] = stream
         self._announce()
 
-    def remove_streams(self, session: str) -> None:
-        """Take back what a session publishes."""
-        gone = [stream for stream in self.streams.values() if stream.session == session]
-        for stream in gone:
-            del self.streams[stream.id]
-        if gone:
+    def remove_stream(self, stream: str) -> None:
+        """Take a stream back."""
+        if self.streams.pop(stream, None) is not None:
             self._announce()
 
     def _announce(self) -> None:
-        for session in self.sessions.values():
-            session.post(StreamsChanged())
+        for member in self.members:
+            member.post(StreamsChanged())
 
 
 class LocalRooms:
@@ -74,26 +60,47 @@ class LocalRooms:
 
     def __init__(self) -> None:
         self._rooms: dict[RoomKey, LocalRoom] = {}
-        self.sessions: dict[str, Member] = {}
+        self._members: dict[str, list[Member]] = {}
+        self._by_engine_id: dict[str, Member] = {}
 
-    def enter(self, key: RoomKey, session: Member) -> LocalRoom:
-        """Register a session, before its join is sent: an event may be faster than the reply."""
+    def enter(self, key: RoomKey, member: Member) -> LocalRoom:
+        """Register a session, before its command is sent: an event may be faster than the reply."""
         room = self._rooms.setdefault(key, LocalRoom(key))
-        room.sessions[session.id] = session
-        self.sessions[session.id] = session
+        room.members[member] = None
+        self._members.setdefault(member.id, []).append(member)
         return room
 
-    def exit(self, session: Member) -> None:
-        """Let go of a session and of what it publishes. Harmless twice."""
-        room = session.room
-        if self.sessions.pop(session.id, None) is None:
-            return
-        del room.sessions[session.id]
-        room.remove_streams(session.id)
-        if not room.sessions:
+    def exit(self, member: Member) -> None:
+        """Let go of a session."""
+        room, same = member.room, self._members[member.id]
+        del room.members[member]
+        same.remove(member)
+        if not same:
+            del self._members[member.id]
+        if not room.members:
             del self._rooms[room.key]
 
-    def in_room(self, key: RoomKey) -> Iterator[Member]:
+    def serve(self, engine_id: str, member: Member) -> None:
+        """Have the offers of some media go to this session from now on."""
+        self._by_engine_id[engine_id] = member
+
+    def stopped(self, engine_id: str) -> None:
+        """Forget media that is not there any more."""
+        self._by_engine_id.pop(engine_id, None)
+
+    def served_by(self, engine_id: str) -> Member | None:
+        """Return whose media that is."""
+        return self._by_engine_id.get(engine_id)
+
+    def everybody(self) -> list[Member]:
+        """Return all sessions."""
+        return [member for same in self._members.values() for member in same]
+
+    def in_room(self, key: RoomKey) -> list[Member]:
         """Return the sessions of a room, as they are now."""
         room = self._rooms.get(key)
-        return iter(() if room is None else tuple(room.sessions.values()))
+        return [] if room is None else list(room.members)
+
+    def of_session(self, session: str) -> list[Member]:
+        """Return all that there is of one session."""
+        return list(self._members.get(session, ()))

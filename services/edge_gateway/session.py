@@ -1,90 +1,109 @@
-"""One session on this gateway: a task of its own, an inbox, and one exit.
+"""One session on this gateway, over one socket: a task of its own, an inbox, and one exit.
 
 Whatever happens to a session is posted to its inbox: what the client says, what was committed, what others publish,
 timers. The task takes one after the other, so nothing in here races. Every ending leaves through :meth:`Session._let_go`.
+
+A resume makes another one, which asks an older one of this gateway for its media.
 """
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 import structlog
 
 from services.edge_gateway import protocol
+from services.edge_gateway.arrival import Arrival, Joining, Resuming
+from services.edge_gateway.ending import EndedBeforeError, Ending
 from services.edge_gateway.house import House
-from services.edge_gateway.items import GraceOver, Heard, Item, JoinDone, LeaveDone, SocketGone, StreamsChanged
+from services.edge_gateway.inbox import MAX_ITEMS, Inbox
+from services.edge_gateway.items import (
+    Answered,
+    Closing,
+    DetachDone,
+    Disowned,
+    GraceOver,
+    Heard,
+    Item,
+    LeaveDone,
+    Move,
+    SocketGone,
+    StreamsChanged,
+    SwitchDone,
+    Yield,
+)
 from services.edge_gateway.lifecycle import Action, Event, State, move
+from services.edge_gateway.local_media import LocalMedia
 from services.edge_gateway.media.interface import MediaRefusedError, Offer
-from services.edge_gateway.membership import Ending
+from services.edge_gateway.membership import Admission, LeavesAs
 from services.edge_gateway.protocol import CloseCode, ErrorCode, RequestRefusedError
-from services.edge_gateway.room import Stream
+from services.edge_gateway.receipts import Report
 from services.edge_gateway.socket import Socket
-from services.edge_gateway.view import RoomView, Told
+from services.edge_gateway.stay import Stay
+from services.edge_gateway.view import Told
 from shared.contracts.commands import Role
-from shared.contracts.facts import Dissolved, Joined, Left
-from shared.contracts.ids import RoomKey
-from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
-from shared.contracts.receipts import SessionReceipt
-from shared.contracts.replies import JoinReply
+from shared.contracts.facts import Attached, Detached, Dissolved, Left
+from shared.contracts.reasons import LeaveReason
+from shared.contracts.replies import JoinReply, ResumeReply
 
 log = structlog.get_logger()
 
-MAX_INBOX = 4096
 ACK_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """A join that was authenticated."""
-
-    key: RoomKey
-    user: str
-    role: Role
-    request: int
-    """The id of the request, for the reply."""
+_WAITS_FOR_RESUME = Heard | SocketGone | Move | protocol.LeaveRequest
 
 
 class Session:
     """One stay of one userId in one room, attached here."""
 
     def __init__(self, house: House, arrival: Arrival, socket: Socket) -> None:
-        self.id = house.new_id()
-        self.user = arrival.user
-        self.role = arrival.role
-        self.correlation = house.new_id()
+        self.id = arrival.session
+        self.attachment: int | None = None
+        self._correlation = house.new_id()
         self._house = house
         self._arrival = arrival
         self._socket = socket
-        self._socket_open = True
-        self._state = State.JOINING
-        self._inbox: asyncio.Queue[Item] = asyncio.Queue(MAX_INBOX)
-        self._view: RoomView | None = None
-        self._held: list[Heard] = []
-        self._published: Stream | None = None
+        self._socket_lost_at: float | None = None
+        self._close_code = CloseCode.ENDED
+        self._state = State.JOINING if isinstance(arrival, Joining) else State.RESUMING
+        self._inbox = Inbox()
+        self._held: list[Item] = []
+        self._stay: Stay | None = None
+        self._media: LocalMedia | None = None
+        self._inherited = False
+        self._heir: Yield | None = None
+        self._left_by: Event | None = None
         self._leave_request: int | None = None
-        self._leaving_as: Ending = LeaveReason.TIMED_OUT
-        self._ending: tuple[LeaveReason, Heard] | None = None
-        self._media_stopped_at: int | None = None
-        self._receipt: SessionReceipt | None = None
+        self._leaving_as: LeavesAs = LeaveReason.TIMED_OUT
+        self._refusal: RequestRefusedError | None = None
+        self._ending: Ending | None = None
+        self._report: Report | None = None
+        self._media_stopped_at = 0
         self._awaits_ack = False
         self._began = time.monotonic()
         self._grace: asyncio.TimerHandle | None = None
-        self._membership = house.membership(arrival.key, self.id, arrival.user, arrival.role, self.correlation)
-        self._log = log.bind(session=self.id, app=arrival.key.app, room=arrival.key.room, user=arrival.user, correlation=self.correlation)
+        self._membership = house.membership(arrival.key, self.id, self._correlation)
+        self._log = log.bind(session=self.id, app=arrival.key.app, room=arrival.key.room, correlation=self._correlation)
         self.room = house.rooms.enter(arrival.key, self)
         self.task = asyncio.create_task(self._run())
 
+    @property
+    def is_in(self) -> bool:
+        """Whether it is in the room, and not about to leave it."""
+        return self._state in (State.JOINED, State.CUT_OFF)
+
     def post(self, item: Item) -> None:
         """Put something into the inbox. A session that cannot keep up is ended, not served halfway."""
-        try:
-            self._inbox.put_nowait(item)
-        except asyncio.QueueFull:
-            self._log.error("session_inbox_full", limit=MAX_INBOX)
-            self.task.cancel()
+        if not self._inbox.put(item):
+            self._overflowed()
+
+    def inherit(self, media: LocalMedia) -> None:
+        """Take over what an older attachment of this session has of media."""
+        self._media = media
+        self._inherited = True
+        self._house.rooms.serve(media.engine_id, self)
 
     async def _run(self) -> None:
-        self._house.in_background(self._join())
+        self._house.in_background(self._enter())
         try:
             while self._state is not State.ENDED:
                 await self._take(await self._inbox.get())
@@ -94,26 +113,43 @@ class Session:
             await self._let_go()
 
     async def _take(self, item: Item) -> None:
+        if self._state is State.RESUMING and isinstance(item, _WAITS_FOR_RESUME):
+            self._hold(item)
+            return
         match item:
             case Heard():
                 await self._hear(item)
             case StreamsChanged():
-                if self._view is not None:
-                    self._tell(*self._view.streams_changed(self.room.streams.values()))
+                if self._stay is not None:
+                    self._tell(*self._stay.streams_changed())
             case Offer():
-                if self._view is not None:
-                    self._tell(self._view.offer(item))
-            case JoinDone():
-                await self._joined(item.answer)
-            case LeaveDone():
-                if self._state is State.LEAVING:
-                    await self._move(Event.ENDED)
+                if self._stay is not None:
+                    self._tell(self._stay.offer(item))
+            case Answered():
+                await self._answered(item.answer)
+            case SwitchDone():
+                if self._stay is not None:
+                    self._socket.send(await self._stay.switched(item))
+            case LeaveDone() if self._state is State.LEAVING:
+                await self._move(Event.ENDED)
+            case DetachDone():
+                await self._move(Event.DETACHED)
             case SocketGone():
-                await self._socket_gone(item.code)
-            case GraceOver():
-                if self._state is State.CUT_OFF:
-                    await self._move(Event.GRACE_OVER)
-            case protocol.EndedAck():
+                self._socket_lost_at = time.monotonic()
+                await (self._move(Event.SOCKET_LOST) if item.lost else self._ask_to_leave())
+            case GraceOver() if self._state is State.CUT_OFF:
+                await self._grace_over()
+            case Yield():
+                self._heir = item
+                await self._move(Event.YIELD)
+            case Disowned() if self.is_in:
+                await self._end(Ending(LeaveReason.TIMED_OUT, "", self._correlation))
+            case Move():
+                self._tell(protocol.move())
+            case Closing():
+                self._close_code = CloseCode.GOING_AWAY
+                await self._move(Event.CLOSING)
+            case LeaveDone() | GraceOver() | Disowned() | protocol.EndedAck():
                 pass
             case protocol.Answer():
                 await self._answer(item)
@@ -122,16 +158,25 @@ class Session:
 
     async def _move(self, event: Event) -> None:
         self._state, actions = move(self._state, event)
+        self._left_by = event
         for action in actions:
             match action:
                 case Action.STOP_MEDIA:
                     await self._stop_media()
+                case Action.HAND_OVER:
+                    self._hand_over()
                 case Action.SEND_LEAVE:
                     self._house.in_background(self._leave())
+                case Action.SEND_DETACH:
+                    self._house.in_background(self._detach())
                 case Action.START_GRACE:
-                    self._grace = asyncio.get_running_loop().call_later(self._house.reconnect_grace, self.post, GraceOver())
+                    self._start_grace(self._house.hearing.grace_left(time.monotonic()))
                 case Action.TELL_ENDED:
                     self._tell_ended()
+                case Action.TELL_REFUSED:
+                    self._tell_refused()
+                case Action.DROP_SOCKET:
+                    self._socket.close(CloseCode.SUPERSEDED)
                 case _:
                     assert_never(action)
 
@@ -140,129 +185,147 @@ class Session:
             for message in messages:
                 self._socket.send(message)
 
+    def _hold(self, item: Item) -> None:
+        self._held.append(item)
+        if len(self._held) >= MAX_ITEMS:
+            self._overflowed()
+
+    def _overflowed(self) -> None:
+        self._log.error("session_inbox_full", limit=MAX_ITEMS)
+        self.task.cancel()
+
     # Coming in
 
-    async def _join(self) -> None:
+    async def _enter(self) -> None:
         try:
-            answer: JoinReply | RequestRefusedError = await self._membership.join()
+            answer: Admission | RequestRefusedError = await self._membership.enter(self._arrival)
         except RequestRefusedError as error:
             answer = error
-            if error.retry:
-                # It may still be carried out.
-                self._house.in_background(self._leave())
-        self.post(JoinDone(answer))
+        self.post(Answered(answer))
 
-    async def _joined(self, answer: JoinReply | RequestRefusedError) -> None:
-        was_joining = self._state is State.JOINING
+    async def _answered(self, answer: Admission | RequestRefusedError) -> None:
         if isinstance(answer, RequestRefusedError):
+            self._refusal = answer
             await self._move(Event.REFUSED)
-            if was_joining:
-                self._log.info("join_refused", code=answer.code, reason=answer.message)
-                self._socket.send(protocol.refusal(self._arrival.request, answer))
-                self._socket.close(CloseCode.JOIN_REFUSED)
             return
-        self._view = RoomView(answer, self.room.streams.values())
-        await self._move(Event.ADMITTED)
-        if was_joining:
-            self._socket.send(protocol.result(self._arrival.request, {"session": self.id, **self._view.describe()}))
-            self._log.info("session_joined", role=self.role, duration_ms=round((time.monotonic() - self._began) * 1000, 1))
+        match answer, self._arrival:
+            case JoinReply(), Joining(user=user, role=role):
+                self.attachment = 1
+                await self._admitted(answer, 1, user, role)
+            case ResumeReply(attachment=attachment, user=user, role=role), _:
+                self.attachment = attachment
+                if not await self._take_over(attachment):
+                    return
+                await self._admitted(answer, attachment, user, role)
         held, self._held = self._held, []
-        for heard in held:
-            await self._hear(heard)
+        for item in held:
+            if self._state is not State.ENDED:
+                await self._take(item)
+
+    async def _take_over(self, attachment: int) -> bool:
+        """Have older attachments on this gateway yield to this one; False where it is one itself."""
+        others = [member for member in self._house.rooms.of_session(self.id) if member is not self and member.attachment is not None]
+        if any(member.attachment is not None and member.attachment > attachment for member in others):
+            await self._move(Event.SUPERSEDED)
+            return False
+        for member in others:
+            request = Yield(self.inherit, asyncio.get_running_loop().create_future())
+            member.post(request)
+            await request.answered
+        return True
+
+    async def _admitted(self, answer: Admission, attachment: int, user: str, role: Role) -> None:
+        if self._media is None:
+            self._media = LocalMedia(self._house.media, self.room, f"{self.id}.{attachment}")
+            self._house.rooms.serve(self._media.engine_id, self)
+        self._stay = Stay(
+            self._house,
+            self.room,
+            self._membership,
+            attachment=attachment,
+            user=user,
+            role=role,
+            mode=self._arrival.mode,
+            admission=answer,
+            media=self._media,
+            post=self.post,
+        )
+        self._log = self._log.bind(user=user, attachment=attachment)
+        was = self._state
+        await self._move(Event.ADMITTED)
+        duration_ms = round((time.monotonic() - self._began) * 1000, 1)
+        if was is State.JOINING:
+            self._socket.send(protocol.result(self._arrival.request, {"token": self._arrival.token, **self._stay.describe()}))
+            self._log.info("session_joined", role=role, duration_ms=duration_ms)
+        elif was is State.RESUMING:
+            media = self._media.describe() if self._inherited else {"media": False, "published": None}
+            self._socket.send(protocol.result(self._arrival.request, {"role": role, **media, **self._stay.describe()}))
+            self._tell(*self._stay.open_offer())
+            self._log.info("session_resumed", role=role, media=self._inherited, duration_ms=duration_ms)
+
+    def _tell_refused(self) -> None:
+        error, arrival = self._refusal, self._arrival
+        assert error is not None
+        if isinstance(arrival, Resuming):
+            if error.code is ErrorCode.SESSION_UNKNOWN:
+                arrival.failed()
+            if error.code is ErrorCode.INVALID_STATE:
+                # Carried out, and overtaken by a later resume before the answer came.
+                self._socket.close(CloseCode.SUPERSEDED)
+                return
+        self._log.info("session_refused", code=error.code, reason=error.message)
+        self._socket.send(protocol.refusal(arrival.request, error))
+        self._close_code = CloseCode.JOIN_REFUSED
+        if isinstance(error, EndedBeforeError):
+            self._ending, self._awaits_ack = error.ending, error.ending.is_told
+            if error.user is not None:
+                self._report = self._reporting(error.ending, error.user)
 
     # Being in
 
     async def _hear(self, heard: Heard) -> None:
         fact = heard.fact
-        if self._view is None:
+        if self._stay is None:
             # The reply will say which facts are news.
-            self._held.append(heard)
+            self._hold(heard)
             return
-        if self._state is State.ENDED or not self._view.is_news(fact):
+        if not self._stay.is_news(fact):
             return
+        here = self._house.gateway
         match fact:
-            case Joined():
-                self._tell(*self._view.joined(fact, self.room.streams.values()))
+            case Attached(session=self.id) if fact.attachment > self._stay.attachment and fact.gateway != here:
+                await self._move(Event.MOVED)
+            case Detached(session=self.id) if fact.gateway == here and self._state is State.MOVED:
+                await self._move(Event.DETACHED)
             case Left() if any(end.session == self.id for end in fact.sessions):
-                await self._end(fact.reason, heard)
-            case Left():
-                self._tell(*self._view.left(fact))
+                await self._end(Ending(fact.reason, heard.command, heard.correlation))
             case Dissolved():
-                await self._end(LeaveReason.DISMISSED, heard)
+                await self._end(Ending(LeaveReason.DISMISSED, heard.command, heard.correlation))
+            case _:
+                self._tell(*await self._stay.hear(fact))
 
     async def _request(self, request: protocol.Request) -> None:
         if isinstance(request, protocol.LeaveRequest) and self._leave_request is None:
             self._leave_request = request.id
             await self._ask_to_leave()
             return
-        try:
-            reply = protocol.result(request.id, await self._serve(request))
-        except RequestRefusedError as error:
-            reply = protocol.refusal(request.id, error)
-        except MediaRefusedError as error:
-            reply = protocol.refusal(request.id, RequestRefusedError(ErrorCode(error.code), error.message))
-        self._socket.send(reply)
-
-    async def _serve(self, request: protocol.Request) -> dict[str, Any]:
-        if self._state is not State.JOINED or self._view is None:
-            raise RequestRefusedError(ErrorCode.INVALID_STATE, "the session is not in the room")
-        match request:
-            case protocol.PublishRequest():
-                return await self._publish(request)
-            case protocol.UnpublishRequest():
-                return await self._unpublish(request)
-            case protocol.SubscribeRequest():
-                kinds = {kind for kind, wanted in (("audio", request.audio), ("video", request.video)) if wanted}
-                return await self._subscribe(self._view, request.stream, frozenset(kinds))
-            case protocol.UnsubscribeRequest():
-                return await self._subscribe(self._view, request.stream, frozenset())
-            case _:
-                raise RequestRefusedError(ErrorCode.INVALID_STATE, "this socket has joined already; a session has one socket")
-
-    async def _publish(self, request: protocol.PublishRequest) -> dict[str, Any]:
-        if self.role is not Role.ANCHOR:
-            raise RequestRefusedError(ErrorCode.NO_PERMISSION, "audience may not publish")
-        published = await self._house.media.publish(self.id, request.sdp)
-        stream = Stream(self._house.new_id(), self.id, self.user, {track.kind: track.id for track in published.tracks})
-        self._published = stream
-        self.room.add_stream(stream)
-        self._log.info("stream_published", stream=stream.id, kinds=sorted(stream.tracks))
-        return {"stream": stream.id, "sdp": published.sdp}
-
-    async def _unpublish(self, request: protocol.UnpublishRequest) -> dict[str, Any]:
-        if self._published is None or self._published.id != request.stream:
-            raise RequestRefusedError(ErrorCode.UNKNOWN_STREAM, "this session does not publish that stream")
-        self._published = None
-        await self._house.media.unpublish(self.id)
-        self.room.remove_streams(self.id)
-        return {}
-
-    async def _subscribe(self, view: RoomView, stream: str, kinds: frozenset[str]) -> dict[str, Any]:
-        choice = view.want(stream, kinds)
-        await self._house.media.subscribe(self.id, choice.tracks)
-        view.accept(choice)
-        return {}
+        if self._state is State.JOINED and self._stay is not None:
+            reply = await self._stay.answer(request)
+        else:
+            reply = protocol.refusal(request.id, RequestRefusedError(ErrorCode.INVALID_STATE, "the session is not in the room"))
+        if reply is not None:
+            self._socket.send(reply)
 
     async def _answer(self, answer: protocol.Answer) -> None:
-        if self._state is not State.JOINED:
+        if self._state is not State.JOINED or self._media is None:
             return
         try:
-            await self._house.media.answer(self.id, answer.number, answer.sdp)
+            await self._media.answer(answer.number, answer.sdp)
         except MediaRefusedError as error:
             self._socket.send(protocol.problem(error.message))
             self._socket.close(CloseCode.PROTOCOL)
 
     # Going out
-
-    async def _socket_gone(self, code: int) -> None:
-        self._socket_open = False
-        if code in (CloseCode.ENDED, CloseCode.TAB_CLOSED):
-            await self._ask_to_leave()
-        elif code == CloseCode.GOING_AWAY:
-            # Nobody will be here to wait for it.
-            await self._move(Event.LEAVE)
-        else:
-            await self._move(Event.SOCKET_LOST)
 
     async def _ask_to_leave(self) -> None:
         if self._state in (State.JOINING, State.JOINED):
@@ -270,66 +333,86 @@ class Session:
         await self._move(Event.LEAVE)
 
     async def _leave(self) -> None:
-        await self._membership.leave(self._leaving_as)
-        self.post(LeaveDone())
+        await self._membership.leave(self.attachment or 1, self._leaving_as)
+        self._house.hearing.once_heard(lambda: self.post(LeaveDone()))
 
-    async def _end(self, reason: LeaveReason, heard: Heard) -> None:
-        self._ending = reason, heard
+    async def _detach(self) -> None:
+        assert self.attachment is not None
+        await self._membership.detach(self.attachment)
+        self._house.hearing.once_heard(lambda: self.post(DetachDone()))
+
+    def _start_grace(self, seconds: float) -> None:
+        self._grace = asyncio.get_running_loop().call_later(seconds, self.post, GraceOver())
+
+    async def _grace_over(self) -> None:
+        assert self._socket_lost_at is not None
+        if (left := self._house.hearing.grace_left(self._socket_lost_at)) > 0:
+            self._start_grace(left)
+        else:
+            await self._move(Event.GRACE_OVER)
+
+    async def _end(self, ending: Ending) -> None:
+        # Wherever the session lives: as long as a former gateway has not detached, its word is waited for, too.
+        self._ending = ending
+        if self._stay is not None:
+            self._report = self._reporting(ending, self._stay.user)
         await self._move(Event.ENDED)
 
+    def _reporting(self, ending: Ending, user: str) -> Report | None:
+        if not ending.wants_receipt:
+            return None
+        return Report(self._house.receipts, self._arrival.key.app, ending.command, self.id, user)
+
+    def _hand_over(self) -> None:
+        """Give everything to the later attachment that asks, offers that were not taken out of the inbox included."""
+        assert self._heir is not None
+        if self._media is None or self._heir.answered.done():
+            # Who asked is gone.
+            return
+        media, self._media = self._media, None
+        if (offer := self._inbox.clear()) is not None:
+            media.open_offer = offer
+        self._heir.inherit(media)
+
     async def _stop_media(self) -> None:
-        stopped_at = await self._house.media.stop(self.id)
-        if self._media_stopped_at is None:
+        if self._media is not None:
+            media, self._media = self._media, None
+            stopped_at = await media.stop()
             self._media_stopped_at = int(stopped_at * 1000)
+            self._house.rooms.stopped(media.engine_id)
 
     def _tell_ended(self) -> None:
         if self._leave_request is not None:
             self._socket.send(protocol.result(self._leave_request, {}))
-        elif self._ending is not None and self._socket_open:
-            reason, heard = self._ending
-            words = CLIENT_BANNED.get(reason)
-            self._socket.send(protocol.ended(reason, heard.correlation, None if words is None else words._asdict()))
+        elif self._ending is not None and self._socket_lost_at is None:
+            self._socket.send(protocol.ended(self._ending.describe()))
             self._awaits_ack = True
 
     async def _let_go(self) -> None:
         """The one exit: media stopped, the others told, the browser told and heard, the socket closed, one line written."""
         await self._stop_media()
-        self._write_receipt()
+        if self._report is not None and self._stay is not None:
+            self._report.media_stopped(self._media_stopped_at)
         self._house.rooms.exit(self)
+        if self._heir is not None:
+            self._heir.answer()
         if self._grace is not None:
             self._grace.cancel()
         broken = self._state is not State.ENDED
-        if broken:
-            self._house.in_background(self._leave())
-        told = await self._wait_for_ack() if self._awaits_ack else None
-        self._write_receipt(told=bool(told))
-        self._socket.close(CloseCode.GOING_AWAY if broken else CloseCode.ENDED)
-        if self._view is not None:
-            reason = self._ending[0] if self._ending else self._leaving_as
-            cause = self._ending[1].correlation if self._ending else self.correlation
-            self._log.info("session_ended", reason=reason, cause=cause, told=told, seconds=round(time.monotonic() - self._began, 3))
+        if broken and self.attachment is not None:
+            self._house.in_background(self._membership.leave(self.attachment, LeaveReason.TIMED_OUT))
+        told = await self._inbox.acknowledged(ACK_SECONDS) if self._awaits_ack else None
+        if told and self._report is not None:
+            self._report.told()
+        self._socket.close(CloseCode.GOING_AWAY if broken else self._close_code)
+        self._inbox.clear()
+        self._log_end(told=told)
 
-    def _write_receipt(self, *, told: bool = False) -> None:
-        """Report an ending that an administrator's command caused: media has stopped, and perhaps the browser was told."""
-        if self._ending is None or self._ending[0] not in (LeaveReason.REMOVED, LeaveReason.DISMISSED):
-            return
-        app, command = self._arrival.key.app, self._ending[1].command
-        if self._receipt is None:
-            assert self._media_stopped_at is not None
-            self._receipt = SessionReceipt(session=self.id, user=self.user, media_stopped_at=self._media_stopped_at)
-            self._house.receipts.media_stopped(app, command, self._receipt)
-        if told:
-            self._house.receipts.told(app, command, self._receipt)
-
-    async def _wait_for_ack(self) -> bool:
-        """Wait until the application was told; False where its browser is gone or does not say so in time."""
-        try:
-            async with asyncio.timeout(ACK_SECONDS):
-                while True:
-                    match await self._inbox.get():
-                        case protocol.EndedAck():
-                            return True
-                        case SocketGone():
-                            return False
-        except TimeoutError:
-            return False
+    def _log_end(self, *, told: bool | None) -> None:
+        seconds = round(time.monotonic() - self._began, 3)
+        if self._ending is not None:
+            self._log.info("session_ended", reason=self._ending.reason, cause=self._ending.correlation, told=told, seconds=seconds)
+        elif self._left_by in (Event.YIELD, Event.SUPERSEDED, Event.DETACHED, Event.CLOSING):
+            self._log.info("session_let_go", why=self._left_by.name.lower(), seconds=seconds)
+        elif self._stay is not None:
+            self._log.info("session_ended", reason=self._leaving_as, cause=self._correlation, told=told, seconds=seconds)

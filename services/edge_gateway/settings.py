@@ -3,6 +3,7 @@
 import platform
 import re
 from pathlib import Path
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -20,7 +21,7 @@ class GatewaySettings(AppSettings, Settings):
 
     port: int = Field(default=8080, ge=0, le=65535)
     gateway_name: str = Field(default_factory=_own_name, pattern=r"^[A-Za-z0-9-]{1,63}$")
-    """Unique among the gateways, and the same after a restart: that is how its lost sessions are found."""
+    """For people who read the log: each boot adds random digits to it."""
     media_host: str = "127.0.0.1"
     media_port: int = Field(default=8082, ge=0, le=65535)
     media_advertise: str = ""
@@ -31,6 +32,11 @@ class GatewaySettings(AppSettings, Settings):
     """Addresses of proxies whose X-Forwarded-For is believed, separated by commas."""
     reconnect_grace: float = Field(default=30.0, ge=0)
     """Seconds that a session outlives a socket that was lost without a close frame."""
+    isolation_grace: Annotated[float, Field(gt=0)] | Literal["never"] = 30.0
+    """Seconds without the bus after which media stops: longer than any election of its leaders. ``never``: a gateway that is
+    cut off goes on, and so does the media of who was removed meanwhile."""
+    drain_seconds: float = Field(default=10.0, ge=0)
+    """How long a graceful end waits for browsers to go on elsewhere."""
     join_timeout: float = Field(default=10.0, gt=0)
     """Seconds that a new socket has for its join."""
     failed_joins_per_minute: int = Field(default=20, ge=1)

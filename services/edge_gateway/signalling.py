@@ -10,6 +10,7 @@ from starlette.websockets import WebSocket
 
 from services.edge_gateway import protocol
 from services.edge_gateway.admission import Admission
+from services.edge_gateway.arrival import Arrival, joining, resuming
 from services.edge_gateway.house import House
 from services.edge_gateway.items import SocketGone
 from services.edge_gateway.protocol import (
@@ -20,11 +21,12 @@ from services.edge_gateway.protocol import (
     ProtocolError,
     PublishRequest,
     RequestRefusedError,
+    ResumeRequest,
+    SwitchRoleRequest,
     UnpublishRequest,
 )
-from services.edge_gateway.session import Arrival, Session
+from services.edge_gateway.session import Session
 from services.edge_gateway.socket import Socket
-from shared.contracts.ids import RoomKey
 from shared.rates import RateLimits
 
 log = structlog.get_logger()
@@ -33,9 +35,10 @@ MESSAGES_PER_SECOND = 50
 MESSAGE_BURST = 200
 TURNS_PER_SECOND = 2
 TURN_BURST = 10
-_TAKES_TURNS = PublishRequest | UnpublishRequest | Answer
-"""What costs the gateway milliseconds, or everybody in the room an offer."""
-_GETS_GRACE = (CloseCode.LOST, CloseCode.NO_PONG, CloseCode.SLOW)
+_TAKES_TURNS = PublishRequest | UnpublishRequest | SwitchRoleRequest | Answer
+"""What costs the gateway milliseconds, or everybody in the room an offer or a commit."""
+_LOST = (CloseCode.LOST, CloseCode.NO_PONG, CloseCode.SLOW, CloseCode.GOING_AWAY)
+"""Who went like that may come again. Browsers never say that they are going away so; gateways do, and proxies."""
 _CLOSED_SECONDS = 5.0
 
 
@@ -52,9 +55,9 @@ class Signalling:
 
     Args:
         admission: who may come in.
-        house: where sessions live; None while the gateway is starting or ending.
+        house: where sessions live; None while the gateway takes none.
         origins: whose pages may connect; empty is everybody's.
-        join_timeout: seconds that a new socket has for its join.
+        join_timeout: seconds that a new socket has for its first message.
     """
 
     def __init__(self, admission: Admission, house: Callable[[], House | None], origins: frozenset[str], join_timeout: float) -> None:
@@ -105,29 +108,37 @@ class Signalling:
             socket.close(code)
         finally:
             if session is not None:
-                session.post(SocketGone(_as_the_session_hears_it(code)))
+                # Who breaks the protocol has left.
+                session.post(SocketGone(lost=code in _LOST))
 
     async def _admit(self, websocket: WebSocket, reader: "_Reader", socket: Socket) -> Session:
         async with asyncio.timeout(self._join_timeout):
             text = await reader.read()
         try:
             request = protocol.parse(text)
-            if not isinstance(request, JoinRequest):
-                raise ProtocolError("the first message is a join")
+            if not isinstance(request, JoinRequest | ResumeRequest):
+                raise ProtocolError("the first message is a join or a resume")
         except InvalidRequestError as error:
             socket.send(protocol.refusal(error.request_id, error))
             raise
-        address = websocket.client.host if websocket.client else ""
         house = self._house()
         try:
-            self._admission.check(request, address, unix_time=time.time(), monotonic=time.monotonic(), ready=house is not None)
+            arrival = self._check(request, websocket.client.host if websocket.client else "", house)
         except RequestRefusedError as error:
-            log.info("join_refused", app=request.app, code=error.code, extra=error.extra, reason=error.message)
+            log.info("arrival_refused", type=request.type, app=request.app, code=error.code, extra=error.extra, reason=error.message)
             socket.send(protocol.refusal(request.id, error))
             raise
         assert house is not None
-        arrival = Arrival(RoomKey(request.app, request.room), request.user, request.effective_role, request.id)
         return Session(house, arrival, socket)
+
+    def _check(self, request: JoinRequest | ResumeRequest, address: str, house: House | None) -> Arrival:
+        now, ready = time.monotonic(), house is not None
+        if isinstance(request, ResumeRequest):
+            self._admission.check_resume(address, monotonic=now, ready=ready)
+            return resuming(request, failed=lambda: self._admission.failed(address, time.monotonic()))
+        self._admission.check_join(request, address, unix_time=time.time(), monotonic=now, ready=ready)
+        assert house is not None
+        return joining(request, house.new_id(), house.new_token())
 
     async def _take(self, reader: "_Reader", socket: Socket, session: Session) -> None:
         text = await reader.read()
@@ -139,13 +150,6 @@ class Signalling:
         if isinstance(message, _TAKES_TURNS):
             await reader.wait_for_turn()
         session.post(message)
-
-
-def _as_the_session_hears_it(code: int) -> int:
-    """Say in one of three codes how a socket ended: lost, closed with the gateway, or left. Who breaks the protocol has left."""
-    if code in _GETS_GRACE:
-        return CloseCode.LOST
-    return CloseCode.GOING_AWAY if code == CloseCode.GOING_AWAY else CloseCode.ENDED
 
 
 class _FloodError(Exception):

@@ -4,16 +4,17 @@ The client hears of peers in the order of the room's facts, of a stream after it
 peer's. It never hears of a fact that its roster already held.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.protocol import ErrorCode, RequestRefusedError
-from services.edge_gateway.room import Stream
+from services.edge_gateway.stream import Stream
 from shared.contracts.commands import Role
-from shared.contracts.facts import Joined, Left, RoomFact
-from shared.contracts.replies import JoinReply
+from shared.contracts.facts import Joined, Left, RoleSwitched, RoomFact
+from shared.contracts.reasons import LeaveReason
+from shared.contracts.replies import JoinReply, ResumeReply
 
 Told = dict[str, Any]
 
@@ -29,12 +30,13 @@ class Choice:
 class RoomView:
     """The room as a client sees it, from its admission on."""
 
-    def __init__(self, reply: JoinReply, published: Iterable[Stream]) -> None:
+    def __init__(self, reply: JoinReply | ResumeReply, published: Iterable[Stream], wanted: Mapping[str, frozenset[str]]) -> None:
         self._incarnation = reply.incarnation
         self._seq = reply.seq
         self._peers = {peer.session: peer.user for peer in reply.roster}
         self._streams = self._visible(published)
-        self._wanted: dict[str, frozenset[str]] = {}
+        # Streams that have gone meanwhile are not wanted any more.
+        self._wanted = {stream: kinds for stream, kinds in wanted.items() if stream in self._streams}
 
     def describe(self) -> Told:
         """Build what the client is told when it is admitted."""
@@ -47,23 +49,26 @@ class RoomView:
         """Say whether a fact is of this life of the room, and later than all that is known."""
         return fact.incarnation == self._incarnation and fact.seq > self._seq
 
+    def advance(self, fact: RoomFact) -> None:
+        """Take note of a fact that the client hears nothing of."""
+        self._seq = fact.seq
+
     def joined(self, fact: Joined, published: Iterable[Stream]) -> list[Told]:
         """Somebody came in. Audience is announced to nobody."""
         self._seq = fact.seq
-        if fact.role is not Role.ANCHOR:
-            return []
-        self._peers[fact.session] = fact.user
-        return [{"type": "peer_joined", "session": fact.session, "user": fact.user}, *self.streams_changed(published)]
+        return self._come(fact.session, fact.user, published) if fact.role is Role.ANCHOR else []
+
+    def role_switched(self, fact: RoleSwitched, published: Iterable[Stream]) -> list[Told]:
+        """Somebody else came into sight, or out of it."""
+        self._seq = fact.seq
+        if fact.role is Role.ANCHOR:
+            return self._come(fact.session, fact.user, published)
+        return self._go(fact.session, fact.user, LeaveReason.LEFT)
 
     def left(self, fact: Left) -> list[Told]:
         """Others left."""
         self._seq = fact.seq
-        told: list[Told] = []
-        for end in fact.sessions:
-            if self._peers.pop(end.session, None) is not None:
-                told += [self._removed(stream) for stream in list(self._streams.values()) if stream.session == end.session]
-                told.append({"type": "peer_left", "session": end.session, "user": end.user, "reason": fact.reason})
-        return told
+        return [message for end in fact.sessions for message in self._go(end.session, end.user, fact.reason)]
 
     def streams_changed(self, published: Iterable[Stream]) -> list[Told]:
         """Compare what is published now with what the client knows."""
@@ -95,6 +100,16 @@ class RoomView:
         named = [(mid, owners[track]) for mid, track in offer.mids.items() if track in owners]
         tracks = [{"mid": mid, "stream": stream, "kind": kind} for mid, (stream, kind) in named]
         return {"type": "offer", "number": offer.number, "sdp": offer.sdp, "tracks": tracks}
+
+    def _come(self, session: str, user: str, published: Iterable[Stream]) -> list[Told]:
+        self._peers[session] = user
+        return [{"type": "peer_joined", "session": session, "user": user}, *self.streams_changed(published)]
+
+    def _go(self, session: str, user: str, reason: LeaveReason) -> list[Told]:
+        if self._peers.pop(session, None) is None:
+            return []
+        removed = [self._removed(stream) for stream in list(self._streams.values()) if stream.session == session]
+        return [*removed, {"type": "peer_left", "session": session, "user": user, "reason": reason}]
 
     def _visible(self, published: Iterable[Stream]) -> dict[str, Stream]:
         return {stream.id: stream for stream in published if stream.session in self._peers}

@@ -71,10 +71,10 @@ class Owner:
             self._log.warning("queue_full", limit=MAX_QUEUED)
             await respond(message, Refusal(code=RefusalCode.OVERLOADED, message="the partition's queue is full", retry=True))
 
-    def declare_lost(self, gateway: str) -> None:
-        """Queue a gateway to be declared lost. Whoever finds it lost says so again until that is committed."""
+    def declare_lost(self, gateway: str, *, silent: bool) -> None:
+        """Queue a gateway to be declared lost, silent or not. Whoever finds it lost says so again until that is committed."""
         with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(Loss(gateway, self._new_id()))
+            self._queue.put_nowait(Loss(gateway, self._new_id(), silent))
 
     def folded(self) -> None:
         """Look whether somebody else has taken the partition over."""
@@ -159,7 +159,7 @@ class Owner:
         if isinstance(reply, Refusal):
             fields |= {"outcome": reply.code, "reason": reply.message}
         if isinstance(asked, Loss):
-            self._log.warning("gateway_lost", seq=self.partition.last_seq, gateway=asked.gateway, command=asked.command, **fields)
+            self._log.warning("gateway_lost", seq=self.partition.last_seq, gateway=asked.gateway, silent=asked.silent, **fields)
             return
         if request.message is not None:
             fields["subject"] = request.message.subject

@@ -2,7 +2,7 @@
 
 A gateway stops forwarding when it has not heard the bus for its isolation grace, and each time it has heard it, it renews its
 lease. So who has seen the same revision for that long, and for a margin more, by his own clock and by what the leases' leader
-said, knows that nothing leaves the gateway any more.
+said, knows that nothing leaves the gateway any more; unless it is set to go on for ever.
 """
 
 from collections.abc import Collection
@@ -57,6 +57,11 @@ class Watch:
             return False
         return sight.asked - seen.since >= self._patience(sight.lease)
 
+    def is_silent(self, sight: Sight) -> bool:
+        """Say whether nothing leaves a gateway that is lost: one whose isolation grace is never may only be cut off."""
+        lease = sight.lease
+        return (lease is not None and lease.gone) or self._graces(lease).isolation is not None
+
     def miss(self, gateway: str) -> None:
         """Start a gateway's clock anew: its lease could not be read, and may have been renewed and renewed meanwhile."""
         self._seen.pop(gateway, None)
@@ -66,7 +71,10 @@ class Watch:
         self._seen = {gateway: seen for gateway, seen in self._seen.items() if gateway in gateways}
 
     def _patience(self, lease: GatewayLease | None) -> float:
-        graces = self._unknown if lease is None else Graces(lease.isolation_grace, lease.reconnect_grace)
+        graces = self._graces(lease)
         if lease is not None and lease.gone:
             return graces.reconnect
         return max((graces.isolation or 0.0) + self._margin, graces.reconnect)
+
+    def _graces(self, lease: GatewayLease | None) -> Graces:
+        return self._unknown if lease is None else Graces(lease.isolation_grace, lease.reconnect_grace)

@@ -59,15 +59,15 @@ class Watching:
         gateways = owner.partition.gateways()
         watch = self._watch_of(owner, gateways)
         for gateway in gateways:
-            if owner.partition.lost.get(gateway) is not None:
+            if (loss := owner.partition.lost.get(gateway)) is not None:
                 # Whoever declared it lost did not come to the end of it.
-                owner.declare_lost(gateway)
+                owner.declare_lost(gateway, silent=loss.silent)
             elif gateway in sights:
                 sight = sights[gateway]
                 if sight is None:
                     watch.miss(gateway)
                 elif watch.see(gateway, sight):
-                    owner.declare_lost(gateway)
+                    owner.declare_lost(gateway, silent=watch.is_silent(sight))
 
     def _watch_of(self, owner: Owner, gateways: Collection[str]) -> Watch:
         epoch, watch = self._watches.get(owner.number, (0, None))

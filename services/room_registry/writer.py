@@ -30,6 +30,8 @@ class Loss(NamedTuple):
     gateway: str
     command: str
     """The id under which that is committed."""
+    silent: bool = True
+    """Nothing leaves it any more."""
 
 
 Asked = RoomCommand | Loss
@@ -134,7 +136,7 @@ class Writer:
             reply: Reply | None = None
             new: tuple[Entry, ...] = ()
             if isinstance(each, Loss):
-                new = lose(draft, each.gateway, each.command, now)
+                new = lose(draft, each.gateway, each.command, now, silent=each.silent)
                 if not new and draft.lost.get(each.gateway) is None:
                     reply = Refusal(code=RefusalCode.OVERLOADED, message="too many lost gateways are remembered", retry=True)
             elif (known := decided.get(each.id)) is not None and known[0] == each:

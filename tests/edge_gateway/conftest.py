@@ -13,12 +13,14 @@ from services.edge_gateway.settings import GatewaySettings
 from shared.auth.apps import App
 from shared.auth.usersig import sign
 from shared.bus.stream import EventStream
+from shared.clients.leases import GatewayLeases
 from shared.clients.receipts import Receipts
 from shared.contracts.commands import Verb
-from shared.contracts.facts import Announced, Committed, Dissolved, Joined, Left, SessionEnd
+from shared.contracts.errors import RefusalCode
+from shared.contracts.facts import Attached, Committed, Detached, Dissolved, Joined, Left, RoleSwitched, SessionEnd
 from shared.contracts.ids import RoomKey
 from shared.contracts.reasons import LeaveReason
-from shared.contracts.replies import AnnounceReply, JoinReply, LeaveReply, Peer
+from shared.contracts.replies import DetachReply, JoinReply, LeaveReply, Peer, Refusal, ResumeReply, SwitchRoleReply
 from shared.contracts.subjects import COMMANDS, event_subject, parse_subject, partition_of
 from tests.support.running import running
 from tests.support.silent_media import SilentMedia
@@ -40,7 +42,11 @@ class PlayedRegistry:
         self.connection = connection
         self.commands = asyncio.Queue()
         self.silent = set()
+        """Verbs that are not carried out."""
+        self.mute = set()
+        """Verbs that are carried out, but not answered."""
         self.members = {}
+        self.ended = {}
         self.seq = {}
 
     async def start(self):
@@ -68,35 +74,94 @@ class PlayedRegistry:
         self.commands.put_nowait(command)
         if address.verb in self.silent:
             return
-        if address.verb is Verb.ANNOUNCE:
-            await self.commit(None, Announced(gateway=command["gateway"]), partition=int(address.partition))
-            reply = AnnounceReply(ended=0)
-        elif address.verb is Verb.JOIN:
-            reply = await self.join(command)
-        else:
-            await self.leave(command["session"], LeaveReason(command["reason"]))
-            reply = LeaveReply()
-        await message.respond(reply.to_bytes())
+        reply = await self.decide(address.verb, command)
+        if reply is not None and address.verb not in self.mute:
+            await message.respond(reply.to_bytes())
+
+    async def decide(self, verb, command):
+        """Carry a command out; the reply."""
+        match verb:
+            case Verb.JOIN:
+                return await self.join(command)
+            case Verb.RESUME:
+                return await self.resume(command)
+            case Verb.SWITCH_ROLE:
+                return await self.switch_role(command)
+            case Verb.DETACH:
+                await self.detach(command)
+                return DetachReply()
+            case Verb.LEAVE:
+                member = self.members.get(ROOM, {}).get(command["session"])
+                if member is not None and member["attachment"] == command["attachment"]:
+                    await self.leave(command["session"], LeaveReason(command["reason"]))
+                return LeaveReply()
 
     async def join(self, command, key=ROOM):
         here = self.members.setdefault(key, {})
         fields = {name: command[name] for name in ("session", "user", "role", "gateway")}
-        here[command["session"]] = fields
+        here[command["session"]] = fields | {"attachment": 1, "token": command.get("token"), "former": {}}
         await self.commit(key, Joined(**self.next_seq(key), **fields))
-        roster = [m for m in here.values() if m["role"] == "anchor" and m["session"] != command["session"]]
-        return JoinReply(incarnation="1.1", seq=self.seq[key], roster=tuple(Peer(session=m["session"], user=m["user"]) for m in roster))
+        return JoinReply(incarnation="1.1", seq=self.seq[key], roster=self.roster(key, command["session"]))
+
+    async def resume(self, command, key=ROOM):
+        if command["session"] in self.ended:
+            reason, member = self.ended[command["session"]]
+            return Refusal(
+                code=RefusalCode.SESSION_ENDED, message="ended", reason=reason, command="cause", correlation="cause", user=member["user"]
+            )
+        member = self.members.get(key, {}).get(command["session"])
+        if member is None or member["token"] != command["token"]:
+            return Refusal(code=RefusalCode.SESSION_UNKNOWN, message="no such session, or another token")
+        former = member["former"] | {member["gateway"]: member["attachment"]}
+        former.pop(command["gateway"], None)
+        member |= {"gateway": command["gateway"], "attachment": member["attachment"] + 1, "former": former}
+        fields = {name: member[name] for name in ("session", "user", "role", "gateway", "attachment")}
+        await self.commit(key, Attached(**self.next_seq(key), **fields))
+        return ResumeReply(
+            incarnation="1.1",
+            seq=self.seq[key],
+            roster=self.roster(key, command["session"]),
+            attachment=member["attachment"],
+            user=member["user"],
+            role=member["role"],
+        )
+
+    async def detach(self, command, key=ROOM):
+        member = self.members.get(key, {}).get(command["session"])
+        if member is not None and member["former"].get(command["gateway"], command["attachment"] + 1) <= command["attachment"]:
+            del member["former"][command["gateway"]]
+            fields = {name: command[name] for name in ("session", "gateway", "attachment")}
+            await self.commit(key, Detached(**self.next_seq(key), **fields))
+
+    async def switch_role(self, command, key=ROOM):
+        member = self.members[key][command["session"]]
+        if member["attachment"] != command["attachment"]:
+            return Refusal(code=RefusalCode.SUPERSEDED, message="attached anew since")
+        member["role"] = command["role"]
+        fields = {name: member[name] for name in ("session", "user", "role", "gateway")}
+        await self.commit(key, RoleSwitched(**self.next_seq(key), **fields))
+        return SwitchRoleReply()
 
     async def leave(self, *sessions, reason=None, key=ROOM):
         if isinstance(sessions[-1], LeaveReason):
             *sessions, reason = sessions
         here = self.members.setdefault(key, {})
-        ends = tuple(SessionEnd(**here.pop(session)) for session in sessions if session in here)
+        gone = [here.pop(session) for session in sessions if session in here]
+        self.ended |= {member["session"]: (reason, member) for member in gone}
+        ends = tuple(
+            SessionEnd(**{name: member[name] for name in ("session", "user", "role", "gateway")}, former=tuple(member["former"]))
+            for member in gone
+        )
         if ends:
             await self.commit(key, Left(**self.next_seq(key), reason=reason, sessions=ends))
 
     async def dismiss(self, key=ROOM):
-        self.members.pop(key)
+        self.ended |= {session: (LeaveReason.DISMISSED, member) for session, member in self.members.pop(key).items()}
         await self.commit(key, Dissolved(**self.next_seq(key)))
+
+    def roster(self, key, session):
+        others = [each for each in self.members[key].values() if each["role"] == "anchor" and each["session"] != session]
+        return tuple(Peer(session=each["session"], user=each["user"]) for each in others)
 
     def next_seq(self, key):
         self.seq[key] = self.seq.get(key, 0) + 1
@@ -112,6 +177,7 @@ class PlayedRegistry:
 async def registry(bus):
     await EventStream(bus).ensure(PARTITIONS)
     await Receipts(bus).ensure(1)
+    await GatewayLeases(bus).ensure(1)
     played = PlayedRegistry(bus)
     await played.start()
     return played
@@ -127,6 +193,7 @@ def gateway_settings(nats_server):
         sdk_app_id=APP,
         secret_key=SECRET,
         reconnect_grace=0.2,
+        drain_seconds=0,
         stop_seconds=5,
     )
 
@@ -144,6 +211,13 @@ class Gateway:
         """A client that is in room 1."""
         async with SignallingClient.open(self.url) as client:
             client.joined = await client.join(**({"app": APP, "user": user, "sig": usersig(user), "room": 1} | fields))
+            yield client
+
+    @contextlib.asynccontextmanager
+    async def resumed(self, former, **fields):
+        """A client that goes on with the session of another one."""
+        async with SignallingClient.open(self.url) as client:
+            client.resumed = await client.resume(**({"app": APP, "room": 1, "session": former.session, "token": former.token} | fields))
             yield client
 
 

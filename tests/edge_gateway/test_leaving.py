@@ -8,7 +8,6 @@ from stagedoor_client import SignallingClient
 import services.edge_gateway.session as session_module
 from shared.contracts.commands import Verb
 from shared.contracts.errors import RefusalCode
-from shared.contracts.facts import Announced
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import Refusal
 from shared.service import ServiceFailedError
@@ -46,7 +45,7 @@ async def test_made_to_leave(gateway, registry, reason, v4_reason, message):
         else:
             await registry.leave(ann.session, reason)
         ended = await ann.expect("ended")
-        assert ("stop", ann.session) in gateway.media.calls
+        assert ("stop", f"{ann.session}.1") in gateway.media.calls
         assert ended["reason"] == reason
         assert ended["correlation"] == "cause"
         assert (ended["client_banned"]["v4_reason"], ended["client_banned"]["message"]) == (v4_reason, message)
@@ -112,7 +111,7 @@ async def test_a_browser_that_is_cut_off_times_out_after_the_grace(gateway_setti
         left = await registry.next(Verb.LEAVE)
         assert left["reason"] == "timed_out"
         assert asyncio.get_running_loop().time() - began >= 0.3
-        assert ("stop", ann.session) in gateway.media.calls
+        assert ("stop", f"{ann.session}.1") in gateway.media.calls
 
 
 async def test_a_removal_holds_for_a_browser_that_is_cut_off(gateway_settings, registry):
@@ -128,15 +127,6 @@ async def test_a_removal_holds_for_a_browser_that_is_cut_off(gateway_settings, r
         assert (await bob.expect("peer_left"))["reason"] == "removed"
         await bob.leave()
         assert (await registry.next(Verb.LEAVE))["session"] == bob.session
-
-
-async def test_a_gateway_that_ends_ends_its_sessions(gateway_settings, registry):
-    """Browsers hear 1012, the registry a time-out."""
-    async with gateway_running(gateway_settings) as gateway, gateway.joined("ann") as ann:
-        gateway.service.stop()
-        assert await ann.closed() == 1012
-        assert (await registry.next(Verb.LEAVE))["reason"] == "timed_out"
-    assert gateway.media.closed
 
 
 async def test_a_leave_that_is_refused_is_sent_again(gateway, registry):
@@ -179,18 +169,11 @@ async def test_a_leave_while_joining_wins(gateway, registry):
 
 async def test_a_session_that_is_assigned_here_and_unknown_here_is_ended(gateway, registry):
     """Its browser has given up long ago."""
-    name = (await registry.next(Verb.ANNOUNCE))["gateway"]
-    await registry.join({"session": "d" * 32, "user": "ghost", "role": "anchor", "gateway": name})
-    left = await registry.next(Verb.LEAVE)
-    assert (left["session"], left["reason"]) == ("d" * 32, "timed_out")
-
-
-async def test_two_gateways_of_one_name_do_not_go_on(gateway_settings, registry):
-    """The older one ends: its sessions were ended when the newer announced itself."""
-    with pytest.raises(ServiceFailedError, match="names must be unique"):
-        async with gateway_running(gateway_settings) as gateway:
-            await registry.commit(None, Announced(gateway="edge_" + "f" * 16), partition=0)
-            await gateway.service._stop.wait()
+    async with gateway.joined("ann"):
+        name = (await registry.next(Verb.JOIN))["gateway"]
+        await registry.join({"session": "d" * 32, "user": "ghost", "role": "anchor", "gateway": name})
+        left = await registry.next(Verb.LEAVE)
+        assert (left["session"], left["attachment"], left["reason"]) == ("d" * 32, 1, "timed_out")
 
 
 async def test_requests_after_the_end_are_refused_not_served(gateway, registry):

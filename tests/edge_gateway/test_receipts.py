@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 import services.edge_gateway.session as session_module
-from services.edge_gateway.receipts import ReceiptBook
+from services.edge_gateway.receipts import ReceiptBook, Report
 from shared.clients.gathering import Gathering
 from shared.clients.receipts import Receipts
 from shared.contracts.errors import UnavailableError
@@ -36,10 +36,10 @@ async def test_a_removal_is_confirmed_when_the_browser_has_acknowledged(gateway,
         await ann.expect("ended")
         await ann.acknowledge()
         await heard.until(lambda: heard.told() == 1, 5)
-        by, receipt = heard.sessions[ann.session]
+        ((by, receipt),) = heard.sessions[ann.session].items()
         assert by.startswith("edge_")
-        assert (receipt.user, receipt.state) == ("用户2 😀", "confirmed")
-        assert (await stored(bus))[ann.session].receipt == receipt
+        assert (receipt.user, receipt.media_stopped_at, receipt.told_at is None) == ("用户2 😀", 0, False)
+        assert await stored(bus) == heard.sessions
 
 
 async def test_a_browser_that_does_not_answer_leaves_its_removal_fenced(gateway, registry, heard, monkeypatch):
@@ -49,7 +49,7 @@ async def test_a_browser_that_does_not_answer_leaves_its_removal_fenced(gateway,
         await registry.leave(ann.session, LeaveReason.REMOVED)
         await ann.closed()
         await heard.until(lambda: bool(heard.sessions), 5)
-        assert heard.sessions[ann.session].receipt.state == "fenced"
+        assert [report.told_at for report in heard.sessions[ann.session].values()] == [None]
 
 
 async def test_a_browser_that_is_cut_off_is_fenced(gateway, registry, heard):
@@ -59,7 +59,7 @@ async def test_a_browser_that_is_cut_off_is_fenced(gateway, registry, heard):
         await ann.closed()
         await registry.leave(ann.session, LeaveReason.REMOVED)
         await heard.until(lambda: bool(heard.sessions), 5)
-        assert heard.sessions[ann.session].receipt.state == "fenced"
+        assert [report.told_at for report in heard.sessions[ann.session].values()] == [None]
 
 
 async def test_nobody_needs_a_receipt_for_leaving_or_being_replaced(gateway, registry, heard, bus):
@@ -111,6 +111,27 @@ async def test_a_receipt_is_written_until_it_is_stored():
     book.told(1, "c", receipt)
     await book.close(5)
     assert ledger.written[-1].sessions[0].told_at == 7
+
+
+async def test_what_two_attachments_of_a_session_report_is_put_together():
+    """The later stop counts, and that the browser was told is never taken back."""
+
+    class Stored:
+        def __init__(self):
+            self.written = []
+
+        async def write(self, receipt):
+            self.written.append(receipt)
+
+    ledger = Stored()
+    book = ReceiptBook("edge_" + "0" * 16, ledger, lambda: 7)
+    refused, former = (Report(book, 1, "c", "a" * 32, "ann") for _ in range(2))
+    refused.told()
+    former.media_stopped(3)
+    former.media_stopped(2)
+    await book.close(5)
+    (receipt,) = ledger.written[-1].sessions
+    assert (receipt.media_stopped_at, receipt.told_at) == (3, 7)
 
 
 def test_the_subject_of_a_receipt_finds_it_by_command():

@@ -317,7 +317,7 @@ async def test_what_the_registry_refuses_for_now_may_be_tried_again(gateway, reg
     """As docs/protocol.md says of ``unavailable``."""
 
     async def refuse(message):
-        await message.respond(Refusal(code=RefusalCode.UNKNOWN_GATEWAY, message="which one?").to_bytes())
+        await message.respond(Refusal(code=RefusalCode.NOT_OWNER, message="which one?").to_bytes())
 
     registry.answer_with(refuse)
     async with raw(gateway) as browser:

@@ -66,7 +66,7 @@ async def test_subscribing_leads_to_an_offer_that_names_its_lines(gateway):
         assert [track["kind"] for track in (await bob.expect("offer"))["tracks"]] == ["video"]
         await bob.request("unsubscribe", stream=stream)
         assert (await bob.expect("offer"))["tracks"] == []
-        assert ("answer", bob.session, 1) in gateway.media.calls
+        assert ("answer", f"{bob.session}.1", 1) in gateway.media.calls
 
 
 async def test_an_answer_to_no_open_offer_ends_the_session(gateway):

@@ -11,6 +11,7 @@ class SilentMedia:
         self.calls = []
         self.published = {}
         self.offers = {}
+        self.deadlines = []
         self.closed = False
         self.sdp = "v=0 offer"
 
@@ -43,6 +44,9 @@ class SilentMedia:
         self.calls.append(("stop", session))
         self.published.pop(session, None)
         return 0.0
+
+    def allow_until(self, deadline):
+        self.deadlines.append(deadline)
 
     async def close(self):
         self.closed = True

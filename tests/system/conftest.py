@@ -52,7 +52,10 @@ class System:
             "STAGEDOOR_API_SECRET_KEY": API_SECRET,
             "STAGEDOOR_GATEWAY_NAME": "edge",
             "STAGEDOOR_MEDIA_PORT": "0",
-            "STAGEDOOR_RECONNECT_GRACE": "0.5",
+            "STAGEDOOR_RECONNECT_GRACE": "5",
+            "STAGEDOOR_ISOLATION_GRACE": "2",
+            "STAGEDOOR_ISOLATION_MARGIN": "8",
+            "STAGEDOOR_DRAIN_SECONDS": "1",
         }
 
     async def start(self, *names):

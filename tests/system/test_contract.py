@@ -1,11 +1,30 @@
-"""The contract's table is what the running services do."""
+"""The contract's table, and the document made from it, are what the running services do."""
 
 import fnmatch
+import json
+import re
+from pathlib import Path
 
 import httpx
 import pytest
 
 from shared.contracts.subjects import CONTRACT, Part
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "asyncapi.json"
+
+
+def of_the_table(part):
+    return {channel.subscription() for channel in CONTRACT if part in channel.subscribers and not channel.on_demand}
+
+
+def of_the_document(part):
+    document = json.loads(DOCUMENT.read_text())
+    received = [
+        operation["channel"]["$ref"].rpartition("/")[2]
+        for operation in document["operations"].values()
+        if operation["action"] == "receive" and {"name": part} in operation["tags"] and not operation.get("x-on-demand")
+    ]
+    return {re.sub(r"{\w+}", "*", document["channels"][name]["address"]) for name in received}
 
 
 async def subscriptions(system):
@@ -19,11 +38,11 @@ async def subscriptions(system):
 
 
 @pytest.mark.parametrize("part", [Part.REGISTRY, Part.GATEWAY, Part.ADMIN])
-async def test_a_service_is_subscribed_to_what_the_table_says_and_to_nothing_else(system, part):
-    """So that allow lists and documents made from the table are true."""
-    told = {channel.subscription() for channel in CONTRACT if part in channel.subscribers and not channel.on_demand}
+async def test_a_service_is_subscribed_to_what_the_contract_says_and_to_nothing_else(system, part):
+    """So that allow lists made from the table are true, and so is what people read."""
     found = (await subscriptions(system))[part]
-    for subject in found:
-        assert any(fnmatch.fnmatchcase(subject, pattern) for pattern in told), f"{subject} is not in the table"
-    for pattern in told:
-        assert any(fnmatch.fnmatchcase(subject, pattern) for subject in found), f"nobody is subscribed to {pattern}"
+    for told in (of_the_table(part), of_the_document(part)):
+        for subject in found:
+            assert any(fnmatch.fnmatchcase(subject, pattern) for pattern in told), f"{subject} is not in {told}"
+        for pattern in told:
+            assert any(fnmatch.fnmatchcase(subject, pattern) for subject in found), f"nobody is subscribed to {pattern}"

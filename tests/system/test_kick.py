@@ -6,8 +6,10 @@ import re
 import time
 
 import pytest
-from stagedoor_client import ClosedError
+from stagedoor_client import ClosedError, RefusedError, SignallingClient
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
+
+from tests.system.conftest import APP
 
 REPLACED = "client was banned because of duplicated userId joining the room."
 REMOVED = "client was banned because of you got banned by account admin"
@@ -19,6 +21,12 @@ async def banned(client):
     await client.acknowledge()
     assert await client.closed() == 1000
     return ended["client_banned"]["message"]
+
+
+async def until_nobody_is_there(system):
+    async with asyncio.timeout(40):
+        while await system.stagedoor("rooms") != (0, "no rooms\n"):
+            await asyncio.sleep(0.1)
 
 
 async def heard(client):
@@ -184,25 +192,59 @@ async def test_no_secret_reaches_a_log(system):
 
 
 async def test_every_service_ends_gracefully(system):
-    """SIGTERM, exit code 0, and no session is left behind."""
+    """SIGTERM, exit code 0; a browser is told to go on elsewhere, and one that does not is not left behind."""
     async with system.joined("ann") as ann:
         assert await system.end("edge_gateway") == 0
+        assert (await ann.expect("move")) == {"type": "move"}
         assert await ann.closed() == 1012
-        assert await system.stagedoor("rooms") == (0, "no rooms\n")
+        await until_nobody_is_there(system)
         assert await system.end("admin_api") == 0
         assert await system.end("room_registry") == 0
 
 
 async def test_no_ghosts_after_everything_was_killed(system):
-    """The stream has the history, and a gateway's new boot ends what its old one held."""
+    """The stream has the history, and what the gateway's old boot held ends when it was silent for long enough."""
     async with system.joined("ann"), system.joined("bob", "x"):
         for name in system.ports:
             await system.end(name, 9)
         await system.nats.stop(9)
     await system.nats.start()
     await system.start()
-    assert await system.stagedoor("rooms") == (0, "no rooms\n")
-    assert re.search(r'"ended": 2', system.log("edge_gateway"))
+    assert "ann" in (await system.stagedoor("rooms"))[1]
+    await until_nobody_is_there(system)
+
+
+async def test_a_session_outlives_its_gateway(system):
+    """Killed, and started anew: the browser comes back with its token, and a kick finds it there."""
+    async with system.joined("ann") as ann:
+        await system.end("edge_gateway", 9)
+        assert await ann.closed() == 1006
+    await system.start("edge_gateway")
+    async with SignallingClient.open(system.gateway) as again:
+        resumed = await again.resume(app=APP, room=1, session=ann.session, token=ann.token)
+        assert (again.attachment, resumed["media"]) == (2, False)
+        answer = await system.call("RemoveUser", RoomId=1, UserIds=["ann"])
+        assert await banned(again) == REMOVED
+        assert answer.RequestId
+
+
+async def test_who_was_removed_while_away_is_told_when_coming_back(system):
+    """The resume is refused with the reason, the application is told once, and the receipt knows."""
+    async with system.joined("ann") as ann:
+        ann.cut()
+        assert await ann.closed() == 1006
+    assert (await system.stagedoor("remove", "--room", "1", "--user", "ann", "--id", "my-removal"))[0] == 0
+    assert "fenced" in (await system.stagedoor("receipt", "--id", "my-removal"))[1]
+    async with SignallingClient.open(system.gateway) as again:
+        with pytest.raises(RefusedError) as refused:
+            await again.resume(app=APP, room=1, session=ann.session, token=ann.token)
+        assert (refused.value.code, refused.value.reason) == ("session_ended", "removed")
+        assert refused.value.client_banned["message"] == REMOVED
+        await again.acknowledge()
+        assert await again.closed() == 4403
+    async with asyncio.timeout(10):
+        while "confirmed" not in (await system.stagedoor("receipt", "--id", "my-removal"))[1]:
+            await asyncio.sleep(0.1)
 
 
 async def test_a_registry_that_is_killed_and_comes_back_has_lost_nothing(system):

@@ -140,6 +140,10 @@ class UdpMediaEngine:
             log.info("media_stopped", session=session, at=stopped)
         return stopped
 
+    def allow_until(self, deadline: float | None) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        self._mux.allow_until(float("inf") if deadline is None else deadline)
+
     async def close(self) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         self._timer.cancel()

@@ -1,6 +1,6 @@
 """What the gateway's signalling knows of media.
 
-Every method is a coroutine function, though the engine of this package never suspends in one: an engine in a process of
+What must be answered is a coroutine function, though the engine of this package never suspends in one: an engine in a process of
 its own will have to wait for its answer, and nobody who calls it should notice the move.
 
 MediaRefusedError          the client: the reply's error code and message
@@ -108,6 +108,13 @@ class MediaEngine(Protocol):
 
         Returns:
             Unix time in seconds, taken after the last send.
+        """
+        ...
+
+    def allow_until(self, deadline: float | None) -> None:
+        """Forward media until that monotonic time and not after it; None is for ever. Before the first call nothing is forwarded.
+
+        Connections come about and live all the same.
         """
         ...
 

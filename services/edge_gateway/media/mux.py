@@ -48,6 +48,7 @@ class UdpMux:
         self._receiving = self._in.view[:MAX_DATAGRAM]
         self._routes: dict[Address, Route] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._deadline = float("-inf")
 
     @property
     def port(self) -> int:
@@ -58,6 +59,15 @@ class UdpMux:
         """Begin to receive."""
         self._loop = loop
         loop.add_reader(self._socket.fileno(), self._drain)
+
+    def allow_until(self, deadline: float) -> None:
+        """Let media through until that monotonic time, in both directions."""
+        self._deadline = deadline
+
+    @property
+    def may_forward(self) -> bool:
+        """Whether media may pass now. By the clock, not by a timer: a process that was frozen has missed its timers."""
+        return time.monotonic() < self._deadline
 
     def claim(self, address: Address, route: Route, now: float) -> bool:
         """Take datagrams from an address to be a route's.
@@ -100,7 +110,7 @@ class UdpMux:
                 continue
             first = view[0]
             if first >= 128:
-                if first < 192 and (route := routes.get(address)) is not None:
+                if first < 192 and (route := routes.get(address)) is not None and self.may_forward:
                     route.on_srtp(self._in, length, now)
             elif first < 4:
                 response = self.ice.check(bytes(view[:length]), address, now)

@@ -175,7 +175,7 @@ class Peer:
 
     def send_rtp(self, length: int) -> None:
         """Encrypt and send the packet that was written into the socket's buffer."""
-        if self._transmit is not None and self._address is not None:
+        if self._transmit is not None and self._address is not None and self._mux.may_forward:
             out = self._mux.out
             length = self._transmit.protect(out, length)
             if length:
@@ -183,7 +183,7 @@ class Peer:
 
     def send_rtcp(self, data: bytes) -> None:
         """Encrypt and send an RTCP packet."""
-        if self._transmit is not None and self._address is not None:
+        if self._transmit is not None and self._address is not None and self._mux.may_forward:
             out = self._mux.out
             out.view[: len(data)] = data
             length = self._transmit.protect_rtcp(out, len(data))

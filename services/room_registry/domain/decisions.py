@@ -63,7 +63,7 @@ def begin_epoch(partition: Partition, owner: str, command: str, now: int) -> Ent
     return Entry(None, Verb.EPOCH, _message(partition, None, command, now, (EpochBegan(owner=owner),)))
 
 
-def lose(partition: Partition, gateway: str, command: str, now: int) -> tuple[Entry, ...]:
+def lose(partition: Partition, gateway: str, command: str, now: int, *, silent: bool = True) -> tuple[Entry, ...]:
     """Declare a gateway lost, and end what is attached to it: a message a room. What is done already is not done again.
 
     Args:
@@ -71,12 +71,14 @@ def lose(partition: Partition, gateway: str, command: str, now: int) -> tuple[En
         gateway: that is lost.
         command: the id that all of these messages get.
         now: Unix time in milliseconds.
+        silent: whether nothing leaves it any more.
     """
     entries: list[Entry] = []
     if partition.lost.get(gateway) is None:
         if len(partition.lost) >= partition.limits.lost_gateways:
             return ()
-        entries.append(Entry(None, Verb.LOSE, _message(partition, None, command, now, (GatewayLost(gateway=gateway),))))
+        fact = GatewayLost(gateway=gateway, silent=silent)
+        entries.append(Entry(None, Verb.LOSE, _message(partition, None, command, now, (fact,))))
     endings = ((room.key, facts) for room in partition.rooms_with(gateway) for facts in _chunks(room.lose(gateway)))
     entries += (Entry(key, Verb.LOSE, _message(partition, key, command, now, facts)) for key, facts in endings)
     return tuple(entries)

@@ -8,6 +8,7 @@ changes nothing below it. How it is decided is in decisions.py.
 import copy
 from collections.abc import Collection, Iterable, MutableMapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.room_registry.domain.ended import Ended, EndedSessions
 from services.room_registry.domain.memory import Counts, Memory, Overlay
@@ -57,6 +58,15 @@ class Limits:
     """At least as long as a gateway that was cut off may still have commands on their way."""
 
 
+class Lost(NamedTuple):
+    """A gateway was declared lost."""
+
+    command: str
+    """The id of the message's command."""
+    silent: bool
+    """Nothing leaves it any more."""
+
+
 class Partition:
     """The state of one partition. Read it freely; only folding changes it."""
 
@@ -66,8 +76,8 @@ class Partition:
         self.ended = EndedSessions(Memory(limits.ended_age_ms), Counts({}))
         self.answers: Memory[tuple[int, str], Remembered] = Memory(limits.answer_age_ms)
         """Of removals and dismissals, by app and command id."""
-        self.lost: Memory[str, str] = Memory(limits.lost_age_ms)
-        """Gateways that were declared lost, with the id of the message's command."""
+        self.lost: Memory[str, Lost] = Memory(limits.lost_age_ms)
+        """Gateways that were declared lost."""
         self.last_seq = 0
         """In the stream, of the last message folded: what the next commit expects."""
         self.at = 0
@@ -140,7 +150,7 @@ class Partition:
             case EpochBegan():
                 self.owner, self.epoch, self.lives = fact.owner, self.last_seq, 0
             case GatewayLost():
-                self._lose(fact.gateway, message.command)
+                self._lose(fact.gateway, Lost(message.command, fact.silent))
             case _:
                 raise ValueError(f"message {self.last_seq} has a fact of a room and names none")
 
@@ -176,8 +186,8 @@ class Partition:
         ended = Ended(key, reason, message.command, message.correlation, session.user, session.token, reporting)
         self.ended.keep(session.id, ended, self.at)
 
-    def _lose(self, gateway: str, command: str) -> None:
-        self.lost.keep(gateway, command, self.at)
+    def _lose(self, gateway: str, lost: Lost) -> None:
+        self.lost.keep(gateway, lost, self.at)
         for room in self.rooms_with(gateway):
             self._put(room, room.without_former(gateway), room.sessions)
 
@@ -212,12 +222,12 @@ class Partition:
         return {*self._holders.keys(), *reporting}
 
     def answer(self, app: int, command: str) -> AnswerReply | None:
-        """Return what a removal or a dismissal was answered, and which of the gateways that it names are lost."""
+        """Return what a removal or a dismissal was answered, and which of the gateways that it names are lost and silent."""
         remembered = self.answers.get((app, command))
         if remembered is None:
             return None
-        lost = sorted(gateway for gateway in _gateways_of(remembered.answer) if self.lost.get(gateway) is not None)
-        return AnswerReply(answer=remembered.answer, lost=tuple(lost))
+        lost = {gateway: self.lost.get(gateway) for gateway in sorted(_gateways_of(remembered.answer))}
+        return AnswerReply(answer=remembered.answer, lost=tuple(gateway for gateway, loss in lost.items() if loss and loss.silent))
 
     def list_rooms(self, after: str | None, limit: int) -> RoomsReply:
         """List rooms in the order of their names, from the one after the cursor ``after``."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from services.room_registry.domain.ended import Ended
-from services.room_registry.domain.partition import Limits, Partition
+from services.room_registry.domain.partition import Limits, Lost, Partition
 from services.room_registry.domain.room import Change, Former, Room, Session
 from shared.contracts.commands import Role
 from shared.contracts.facts import Remembered
@@ -77,6 +77,7 @@ class _Lost(Message):
     at: int
     gateway: str
     command: str
+    silent: bool
 
 
 _Line = Annotated[_Head | _Room | _Ended | _Answer | _Lost, Field(discriminator="kind")]
@@ -103,8 +104,8 @@ def dump(partition: Partition) -> Iterator[bytes]:
             yield _ended(session, at, end)
         for (app, command), at, remembered in answers:
             yield _Answer(at=at, app=app, command=command, remembered=remembered)
-        for gateway, at, command in lost:
-            yield _Lost(at=at, gateway=gateway, command=command)
+        for gateway, at, loss in lost:
+            yield _Lost(at=at, gateway=gateway, command=loss.command, silent=loss.silent)
 
     return (line.to_bytes() for line in lines())
 
@@ -140,7 +141,7 @@ def _put(partition: Partition, line: _Line) -> None:
         case _Answer():
             partition.answers.keep((line.app, line.command), line.remembered, line.at)
         case _Lost():
-            partition.lost.keep(line.gateway, line.command, line.at)
+            partition.lost.keep(line.gateway, Lost(line.command, line.silent), line.at)
         case _Head():
             raise UnreadableSnapshotError("there is a second head")
 

@@ -137,6 +137,7 @@ async def room(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda *_, **__: ["127.0.0.1"])
     room = Room()
     room.engine = await UdpMediaEngine.start(MediaSettings(host="127.0.0.1", port=0), room.on_offer, on_failed=room.failures.append)
+    room.engine.allow_until(None)
     yield room
     await room.close()
     gc.collect()

@@ -55,6 +55,7 @@ async def house() -> AsyncIterator[House]:
     house = House()
     settings = MediaSettings(host="127.0.0.1", port=0, max_subscriptions=500, max_media_lines=600)
     house.engine = await UdpMediaEngine.start(settings, house.offers.append)
+    house.engine.allow_until(None)
     yield house
     await house.engine.close()
 

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import re
 import socket
+import time
 import weakref
 from itertools import count, pairwise
 
@@ -159,6 +160,45 @@ async def test_a_stopped_session_is_silent_in_both_directions(room, wire):
     assert [entry for entry in wire if entry[0] in ports] == []
     assert [data for port, data in wire if port == address(bob_subscribing)[1] and data[0] >= MEDIA] == []
     assert await room.engine.stop("ann") >= stopped
+
+
+async def test_media_is_forwarded_until_the_deadline_only(room, wire):
+    """Neither RTP nor RTCP leaves after it, whatever comes in; connections live on, and all goes on when it is extended."""
+    _, tracks = await room.publish("ann", room.picture(BRIGHT))
+    _, received = await room.subscribe("bob", tracks["video"])
+    await room.frame_of(received[tracks["video"]], is_near(BRIGHT))
+    ticks = calls_of(room.engine._publications["ann"], "tick")
+    room.engine.allow_until(time.monotonic())
+    wire.clear()
+    async with asyncio.timeout(PATIENCE):
+        # A second of the engine's clock: time for pictures, and for a report.
+        while len(ticks) < 12:
+            await asyncio.sleep(0.02)
+    await room.publish("eve", room.picture(DARK))
+    assert [data for _, data in wire if MEDIA <= data[0] < 192] == []
+    room.engine.allow_until(time.monotonic() + 60)
+    await room.frame_of(received[tracks["video"]], is_near(BRIGHT))
+
+
+def calls_of(target, name):
+    """Give a list that grows with each call of a method."""
+    calls, method = [], getattr(target, name)
+
+    def call(*arguments):
+        calls.append(arguments)
+        return method(*arguments)
+
+    setattr(target, name, call)
+    return calls
+
+
+async def test_nothing_is_forwarded_before_the_bus_was_heard(monkeypatch):
+    """The deadline begins in the past."""
+    engine = await UdpMediaEngine.start(MediaSettings(host="127.0.0.1", port=0), lambda _: None)
+    assert not engine._mux.may_forward
+    engine.allow_until(None)
+    assert engine._mux.may_forward
+    await engine.close()
 
 
 async def test_losses_in_both_directions_are_repaired(room, wire, monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 
 import pytest
 from aioice import stun
@@ -38,6 +39,7 @@ class Somebody:
 def mux(request):
     """Give a socket that is read by hand, of either IP version."""
     mux = UdpMux(bind(request.param, 0))
+    mux.allow_until(float("inf"))
     yield mux
     mux.close()
 
@@ -76,6 +78,17 @@ def test_one_turn_of_the_loop_takes_64_datagrams(mux, client):
     assert len(somebody.got) == 64
     mux._drain()
     assert len(somebody.got) == 100
+
+
+def test_after_the_deadline_media_is_not_even_taken_in(mux, client):
+    """By the clock of the moment: what waited in the socket while the process was frozen is too late. Connections live on."""
+    somebody = Somebody()
+    mux.claim(client.getsockname(), somebody, 1.0)
+    mux.allow_until(time.monotonic())
+    client.send(b"\x80")
+    client.send(b"\x16")
+    mux._drain()
+    assert [kind for kind, _ in somebody.got] == ["dtls"]
 
 
 def test_strangers_are_nobody(mux, client):

@@ -20,7 +20,7 @@ class Door:
     def knock(self, sig=None, address="192.0.2.1"):
         sig = sign(APP, "ann", NOW, 600) if sig is None else sig
         request = JoinRequest(type="join", id=1, protocol=1, app=APP.sdk_app_id, user="ann", sig=sig, room=1, mode="rtc")
-        self.admission.check(request, address, unix_time=self.unix_time, monotonic=self.monotonic, ready=True)
+        self.admission.check_join(request, address, unix_time=self.unix_time, monotonic=self.monotonic, ready=True)
 
     def refusal(self, **knock):
         with pytest.raises(RequestRefusedError) as refused:

@@ -32,7 +32,7 @@ def left(seq, *letters):
 @pytest.fixture
 def view():
     return RoomView(
-        JoinReply(incarnation="1.1", seq=5, roster=(Peer(session=session("a"), user="a"),)), [stream("s", "a"), stream("t", "b")]
+        JoinReply(incarnation="1.1", seq=5, roster=(Peer(session=session("a"), user="a"),)), [stream("s", "a"), stream("t", "b")], {}
     )
 
 

@@ -37,6 +37,7 @@ class Mux:
     def __init__(self) -> None:
         self.ice = IceLite()
         self.out = Buffer()
+        self.may_forward = True
 
 
 class User:

@@ -1,0 +1,65 @@
+"""What is asked at the door: to come in, or to go on with a session over another socket."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from services.edge_gateway.protocol import JoinRequest, Mode, ResumeRequest
+from shared.contracts.commands import Role
+from shared.contracts.ids import RoomKey
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    request: int
+    """The id of the request, for the reply."""
+    key: RoomKey
+    session: str
+    mode: Mode
+    token: str = field(repr=False)
+    """The secret with which the session can be resumed. It leaves the process for its browser only."""
+
+
+@dataclass(frozen=True)
+class Joining(_Arrival):
+    """A join that was authenticated."""
+
+    user: str
+    role: Role
+    yields: bool
+
+
+@dataclass(frozen=True)
+class Resuming(_Arrival):
+    """A resume; whether the token is right is for the registry to say."""
+
+    failed: Callable[[], None]
+    """Told when there is no such session, or the token is wrong."""
+
+
+Arrival = Joining | Resuming
+
+
+def joining(request: JoinRequest, session: str, token: str) -> Joining:
+    """Make a new session of a join."""
+    return Joining(
+        request=request.id,
+        key=RoomKey(request.app, request.room),
+        session=session,
+        mode=request.mode,
+        token=token,
+        user=request.user,
+        role=request.effective_role,
+        yields=request.yields,
+    )
+
+
+def resuming(request: ResumeRequest, failed: Callable[[], None]) -> Resuming:
+    """Take up the session that a resume names."""
+    return Resuming(
+        request=request.id,
+        key=RoomKey(request.app, request.room),
+        session=request.session,
+        mode=request.mode,
+        token=request.token,
+        failed=failed,
+    )

@@ -1,0 +1,45 @@
+"""How a session ended, and what of that its browser is told. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.edge_gateway.protocol import ErrorCode, RequestRefusedError
+from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a session, by a committed command."""
+
+    reason: LeaveReason
+    command: str
+    correlation: str
+
+    @property
+    def wants_receipt(self) -> bool:
+        """Say whether an administrator waits for what becomes of it."""
+        return self.reason in (LeaveReason.REMOVED, LeaveReason.DISMISSED)
+
+    @property
+    def is_told(self) -> bool:
+        """Say whether the application hears of it."""
+        return self.reason in CLIENT_BANNED
+
+    def describe(self) -> dict[str, Any]:
+        """Build what the protocol says of it."""
+        return {"reason": self.reason, "correlation": self.correlation, **banned(self.reason)}
+
+
+class EndedBeforeError(RequestRefusedError):
+    """A session cannot be resumed, for it has ended. ``user`` is whose it was, where that is known."""
+
+    def __init__(self, message: str, ending: Ending, user: str | None) -> None:
+        super().__init__(ErrorCode.SESSION_ENDED, message, details=ending.describe())
+        self.ending = ending
+        self.user = user
+
+
+def banned(reason: LeaveReason) -> dict[str, Any]:
+    """Build the words for the application, where it is to hear any."""
+    words = CLIENT_BANNED.get(reason)
+    return {} if words is None else {"client_banned": words._asdict()}

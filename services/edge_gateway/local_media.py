@@ -1,0 +1,101 @@
+"""What a session has of media on this gateway. It outlives sockets: a session that is resumed here takes it over."""
+
+from typing import Any, Protocol
+
+from services.edge_gateway.media.interface import MediaEngine, Offer
+from services.edge_gateway.protocol import ErrorCode, RequestRefusedError
+from services.edge_gateway.stream import Stream
+from services.edge_gateway.view import RoomView
+
+
+class Board(Protocol):
+    """Where the others in the room see what is published."""
+
+    def add_stream(self, stream: Stream) -> None:
+        """Publish a stream to the others."""
+        ...
+
+    def remove_stream(self, stream: str) -> None:
+        """Take it back."""
+        ...
+
+
+class LocalMedia:
+    """A session's publication and subscriptions.
+
+    Args:
+        engine: forwards them.
+        board: of the room.
+        engine_id: names this to the engine, once: an attachment without media to take over begins anew under its own number.
+    """
+
+    def __init__(self, engine: MediaEngine, board: Board, engine_id: str) -> None:
+        self.engine_id = engine_id
+        self.published: Stream | None = None
+        self.wanted: dict[str, frozenset[str]] = {}
+        """The kinds that the client wants of each stream."""
+        self.open_offer: Offer | None = None
+        """Not answered yet."""
+        self._engine = engine
+        self._board = board
+
+    async def publish(self, stream: str, session: str, user: str, sdp: str) -> str:
+        """Take a session's tracks in, as a stream. Returns the SDP of the answer.
+
+        Raises:
+            MediaRefusedError: the engine says no.
+        """
+        published = await self._engine.publish(self.engine_id, sdp)
+        self.published = Stream(stream, session, user, {track.kind: track.id for track in published.tracks})
+        self._board.add_stream(self.published)
+        return published.sdp
+
+    async def unpublish(self) -> None:
+        """End the publication, if there is one."""
+        if self.published is not None:
+            stream, self.published = self.published, None
+            await self._engine.unpublish(self.engine_id)
+            self._board.remove_stream(stream.id)
+
+    async def unpublish_stream(self, stream: str) -> None:
+        """End the publication that the client names.
+
+        Raises:
+            RequestRefusedError: there is no such.
+        """
+        if self.published is None or self.published.id != stream:
+            raise RequestRefusedError(ErrorCode.UNKNOWN_STREAM, "this session does not publish that stream")
+        await self.unpublish()
+
+    async def subscribe(self, view: RoomView, stream: str, kinds: frozenset[str]) -> None:
+        """Receive these kinds of a stream from now on.
+
+        Raises:
+            RequestRefusedError: the client knows no such stream.
+            MediaRefusedError: the engine says no.
+        """
+        choice = view.want(stream, kinds)
+        await self._engine.subscribe(self.engine_id, choice.tracks)
+        view.accept(choice)
+        self.wanted = choice.wanted
+
+    async def answer(self, number: int, sdp: str) -> None:
+        """Take the client's answer to the open offer.
+
+        Raises:
+            MediaRefusedError: the engine says no.
+        """
+        await self._engine.answer(self.engine_id, number, sdp)
+        self.open_offer = None
+
+    def describe(self) -> dict[str, Any]:
+        """Build what the client is told when it goes on with this."""
+        return {"media": True, "published": None if self.published is None else self.published.id}
+
+    async def stop(self) -> float:
+        """End all of it, in both directions. Returns Unix time in seconds, taken after the last packet."""
+        stopped_at = await self._engine.stop(self.engine_id)
+        if self.published is not None:
+            stream, self.published = self.published, None
+            self._board.remove_stream(stream.id)
+        return stopped_at
