@@ -113,7 +113,7 @@ async def test_a_resume_shows_the_token_and_takes_the_session_on():
     resumed = {"session": "9f", "attachment": 2, "role": "anchor", "media": False, "published": None, **ROSTER}
     async with played(lambda _: {"result": resumed}) as (client, heard):
         assert await client.resume(**SESSION) == resumed
-        assert heard == [{"type": "resume", "id": 1, "protocol": 1, **SESSION}]
+        assert heard == [{"type": "resume", "id": 1, "protocol": 1, **SESSION, "mode": "live"}]
         assert (client.session, client.token, client.attachment) == ("9f", "Zm9v", 2)
 
 

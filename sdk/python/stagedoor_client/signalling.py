@@ -87,9 +87,9 @@ class SignallingClient:
         self._attach(result, result["token"])
         return result
 
-    async def resume(self, *, app: int, room: int | str, session: str, token: str) -> Message:
+    async def resume(self, *, app: int, room: int | str, session: str, token: str, mode: str = "live") -> Message:
         """Take on a session whose former socket was lost, on a fresh one; returns what is there now. Raises as :meth:`join`."""
-        result = await self.request("resume", protocol=1, app=app, room=room, session=session, token=token)
+        result = await self.request("resume", protocol=1, app=app, room=room, session=session, token=token, mode=mode)
         self._attach(result, token)
         return result
 

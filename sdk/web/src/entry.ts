@@ -45,8 +45,8 @@ export async function join(socket: Signalling, fields: JoinFields): Promise<Atta
 
 export async function resume(socket: Signalling, stay: Stay): Promise<Entry> {
   const { fields, session, token } = stay;
-  const { protocol, app, room } = fields;
-  const asked = socket.request<ResumeResult>('resume', { protocol, app, room, session, token });
+  const { protocol, app, room, mode } = fields;
+  const asked = socket.request<ResumeResult>('resume', { protocol, app, room, mode, session, token });
   try {
     const result = await inTime(asked, 'resume', RETURN_TIMEOUT_MS);
     return { how: 'attached', attachment: { ...result, stay: { ...stay, fields: { ...fields, role: result.role } } } };

@@ -44,6 +44,7 @@ describe('a socket that is lost', () => {
         app: 1400000001,
         room: 1,
         session: 's0',
+        mode: 'rtc',
         token: 'secret',
       });
       platform.connection.say({ type: 'peer_joined', session: 's1', user: 'bob' });
