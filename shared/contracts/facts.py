@@ -131,6 +131,8 @@ class GatewayLost(Message):
 
     kind: Literal["gateway_lost"] = "gateway_lost"
     gateway: GatewayId
+    silent: bool = True
+    """Nothing leaves it any more. False where it never stops by itself: what it was to report stays open."""
 
 
 class EpochBegan(Message):

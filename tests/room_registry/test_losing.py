@@ -137,6 +137,20 @@ async def test_a_loss_that_its_owner_did_not_finish_is_finished(settings, caller
         assert not replica.rooms
 
 
+async def test_a_gateway_that_never_stops_by_itself_leaves_receipts_open(settings, caller, bus, facts):
+    """It is lost, its sessions end, and what it was to report is not known."""
+    async with running(build(settings)):
+        async with renewing(bus, EDGE, isolation=None, reconnect=0.5):
+            await caller.join("ann")
+            reply = await caller.remove("ann", id="kick")
+            session = await caller.join("bob")
+        left = await facts.until("left", lambda fact: fact.sessions[0].session == session)
+        assert left.reason is LeaveReason.TIMED_OUT
+        assert facts.lost == {EDGE}
+        answer = await Answers(bus).ask(APP, "kick", 5)
+        assert (answer.answer, answer.lost) == (reply, ())
+
+
 async def test_who_waits_for_a_receipt_learns_that_its_gateway_is_lost(settings, caller, bus, facts):
     """The gateway holds nothing any more, and still is watched: it has not said that it let go."""
     async with running(build(settings)):

@@ -4,6 +4,7 @@ import pytest
 
 from services.room_registry.domain.decisions import lose
 from services.room_registry.domain.partition import Limits
+from services.room_registry.domain.snapshot import dump, restore
 from shared.contracts.commands import Role, Verb
 from shared.contracts.errors import RefusalCode
 from shared.contracts.facts import GatewayLost, Left, UsersBarred
@@ -139,6 +140,21 @@ def test_who_waits_for_a_dismissals_receipts_learns_which_of_its_gateways_are_lo
     for partition in (world.partition, replay(world.stream)):
         answer = partition.answer(APP, "end")
         assert (answer.answer, answer.lost) == (reply, (EDGE,))
+
+
+def test_a_lost_gateway_that_may_go_on_forwarding_is_no_answer_to_who_waits():
+    """Its sessions end all the same; whether their media has stopped is for nobody to say."""
+    world = World()
+    world.join(1)
+    world.remove("ann", id="kick")
+    world.join(2, "bob")
+    world.dismiss(id="end")
+    world.join(3, "eve")
+    world.lose(EDGE, silent=False)
+    assert world.members() == set()
+    for partition in (world.partition, replay(world.stream), restore(Limits(), dump(world.partition))):
+        assert [partition.answer(APP, command).lost for command in ("kick", "end")] == [(), ()]
+        assert partition.gateways() == set()
 
 
 # Barring

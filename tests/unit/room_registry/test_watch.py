@@ -42,6 +42,21 @@ def test_a_gateway_is_lost_when_its_graces_are_over(lease, patience):
     assert seeing.at(100.0 + patience + 1.0, lease=lease)
 
 
+@pytest.mark.parametrize(
+    ("lease", "unknown", "silent"),
+    [
+        (lease(30.0), None, True),
+        (lease(None), 30.0, False),
+        (lease(None, gone=True), None, True),
+        (None, 30.0, True),
+        (None, None, False),
+    ],
+)
+def test_a_gateway_that_never_stops_by_itself_is_lost_and_not_silent(lease, unknown, silent):
+    """Unless it has said that it ended; where there is no lease, the registry's setting says it."""
+    assert Watch(15.0, Graces(unknown, 40.0)).is_silent(Sight(1, lease, 0.0, 0.0)) is silent
+
+
 def test_each_renewal_starts_the_clock_anew():
     """Whatever the revision is."""
     seeing = Seeing()

@@ -82,8 +82,8 @@ class World:
     def dismiss(self, room=1, id=None):
         return self.do(Dismiss(**self.common(room, id)))
 
-    def lose(self, gateway=EDGE, id=None):
-        entries = lose(self.partition, gateway, id or self.id(), self.now)
+    def lose(self, gateway=EDGE, id=None, *, silent=True):
+        entries = lose(self.partition, gateway, id or self.id(), self.now, silent=silent)
         self.commit(entries)
         return entries
 
