@@ -14,8 +14,9 @@ from services.edge_gateway.items import Closing, Disowned, Heard, Move
 from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.room import LocalRooms, Member
 from shared.bus.stream import Stored
-from shared.contracts.facts import Committed, GatewayLost, RoomFact
-from shared.contracts.ids import InvalidIdError
+from shared.contracts.commands import Role
+from shared.contracts.facts import Attached, Committed, Detached, GatewayLost, Joined, Left, RoomFact
+from shared.contracts.ids import InvalidIdError, RoomKey
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.subjects import parse_subject
 
@@ -53,7 +54,7 @@ class Gateway:
             if isinstance(fact, RoomFact) and key is not None:
                 self._assignments.apply(key, fact)
                 heard = Heard(fact, message.command, message.correlation)
-                for member in self.rooms.in_room(key):
+                for member in self._concerned(key, fact):
                     member.post(heard)
             elif isinstance(fact, GatewayLost) and fact.gateway == self.name:
                 self.lost = True
@@ -98,6 +99,15 @@ class Gateway:
             _, unfinished = await asyncio.wait(waiting, timeout=seconds)
             if unfinished:
                 log.warning("commands_left_behind", count=len(unfinished))
+
+    def _concerned(self, key: RoomKey, fact: RoomFact) -> list[Member]:
+        """Return whom a fact is news to. Audience is seen by nobody, and a large one comes and goes."""
+        match fact:
+            case Joined(role=Role.AUDIENCE) | Attached() | Detached():
+                return self.rooms.of_session(fact.session)
+            case Left() if all(end.role is Role.AUDIENCE for end in fact.sessions):
+                return [member for end in fact.sessions for member in self.rooms.of_session(end.session)]
+        return self.rooms.in_room(key)
 
     def _holds(self, session: str, attachment: int) -> bool:
         return any(member.attachment in (None, attachment) for member in self.rooms.of_session(session))
