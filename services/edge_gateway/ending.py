@@ -1,9 +1,10 @@
 """How a session ended, and what of that its browser is told. Pure."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
-from services.edge_gateway.protocol import ErrorCode, RequestRefusedError
+from services.edge_gateway.protocol import ErrorCode, RequestRefusedError, encode, ended
 from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
 
 
@@ -25,6 +26,10 @@ class Ending:
         """Say whether the application hears of it."""
         return self.reason in CLIENT_BANNED
 
+    def notice(self) -> str:
+        """Write what the browser is told: the same text for all whom one command has ended."""
+        return _notice(self.reason, self.correlation)
+
     def describe(self) -> dict[str, Any]:
         """Build what the protocol says of it."""
         return {"reason": self.reason, "correlation": self.correlation, **banned(self.reason)}
@@ -37,6 +42,11 @@ class EndedBeforeError(RequestRefusedError):
         super().__init__(ErrorCode.SESSION_ENDED, message, details=ending.describe())
         self.ending = ending
         self.user = user
+
+
+@functools.lru_cache(maxsize=64)
+def _notice(reason: LeaveReason, correlation: str) -> str:
+    return encode(ended({"reason": reason, "correlation": correlation, **banned(reason)}))
 
 
 def banned(reason: LeaveReason) -> dict[str, Any]:

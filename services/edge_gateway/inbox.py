@@ -29,8 +29,8 @@ class Inbox:
         """Wait for the next."""
         return await self._items.get()
 
-    async def acknowledged(self, seconds: float) -> bool:
-        """Wait until the application was told; False where its browser is gone or does not say so in time."""
+    async def acknowledged(self, seconds: float) -> bool | None:
+        """Wait until the application was told; False where its browser is gone, None where it does not say so in time."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -42,7 +42,7 @@ class Inbox:
                         case Yield() as later:
                             later.answer()
         except TimeoutError:
-            return False
+            return None
 
     def clear(self) -> Offer | None:
         """Throw everything away, for the session has ended here. Returns the engine's last offer."""

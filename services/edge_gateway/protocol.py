@@ -1,5 +1,6 @@
 """The signalling messages of docs/protocol.md, as models. Every byte from a browser passes here first. Pure."""
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -213,6 +214,11 @@ def parse(text: str) -> FromClient:
     except ValidationError:
         raise ProtocolError(problem) from None
     raise InvalidRequestError(request_id, problem)
+
+
+def encode(message: Mapping[str, Any]) -> str:
+    """Write a message as it goes over the socket, in ASCII."""
+    return json.dumps(message, separators=(",", ":"))
 
 
 def result(request_id: int, value: dict[str, Any]) -> dict[str, Any]:

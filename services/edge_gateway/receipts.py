@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -11,10 +12,8 @@ from shared.contracts.receipts import MAX_SESSIONS_PER_RECEIPT, Receipt, Session
 
 log = structlog.get_logger()
 
-_HOLD_SECONDS = 0.1
-"""How long a stopped session waits for its browser's word, so that most need one receipt instead of two."""
 _GATHER_SECONDS = 0.002
-"""How long a confirmed one waits for others of the same command: a dismissal confirms many at once."""
+"""How long one waits for others of the same command: a dismissal ends many at once."""
 _RETRY_SECONDS = 0.5
 MAX_WAITING = 200_000
 
@@ -45,14 +44,6 @@ class ReceiptBook:
         self._due: asyncio.TimerHandle | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    def media_stopped(self, app: int, command: str, receipt: SessionReceipt) -> None:
-        """Note that a session's media has stopped."""
-        self._note(app, command, receipt, _HOLD_SECONDS)
-
-    def told(self, app: int, command: str, receipt: SessionReceipt) -> None:
-        """Note that the browser has acknowledged the notice, or the refusal of its resume, just now."""
-        self._note(app, command, receipt.model_copy(update={"told_at": self._clock()}), _GATHER_SECONDS)
-
     async def close(self, seconds: float) -> None:
         """Write what is left, for so long."""
         self._write()
@@ -62,7 +53,12 @@ class ReceiptBook:
         if self._waiting:
             log.error("receipts_unwritten", sessions=self._count)
 
-    def _note(self, app: int, command: str, receipt: SessionReceipt, delay: float) -> None:
+    def now(self) -> int:
+        """Return Unix time in milliseconds."""
+        return self._clock()
+
+    def note(self, app: int, command: str, receipt: SessionReceipt) -> None:
+        """Have a receipt written, together with what was noted of the same session and is not written yet."""
         if self._count >= MAX_WAITING:
             log.error("receipt_lost", session=receipt.session, command=command, limit=MAX_WAITING)
             return
@@ -70,11 +66,8 @@ class ReceiptBook:
         waiting = sessions.get(receipt.session)
         self._count += waiting is None
         sessions[receipt.session] = receipt if waiting is None else _merge(waiting, receipt)
-        loop = asyncio.get_running_loop()
-        if self._due is None or self._due.when() > loop.time() + delay:
-            if self._due is not None:
-                self._due.cancel()
-            self._due = loop.call_later(delay, self._write)
+        if self._due is None:
+            self._due = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._write)
 
     def _write(self) -> None:
         self._due = None
@@ -100,31 +93,27 @@ class ReceiptBook:
                 del self._waiting[app, command]
 
 
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What one session reports of its ending.
+    """Where one session reports its ending."""
 
-    Args:
-        book: of the gateway.
-        app: of the command.
-        command: that ended it.
-        session: its id.
-        user: whose it was.
-    """
+    book: ReceiptBook
+    app: int
+    command: str
+    """Its id: what ended the session."""
+    session: str
+    user: str
 
-    def __init__(self, book: ReceiptBook, app: int, command: str, session: str, user: str) -> None:
-        self._book = book
-        self._app = app
-        self._command = command
-        self._receipt = SessionReceipt(session=session, user=user)
+    def write(self, media_stopped_at: int | None, *, told: bool) -> None:
+        """Report what is certain by now.
 
-    def media_stopped(self, at: int) -> None:
-        """Report that its media has stopped, in Unix milliseconds."""
-        self._receipt = self._receipt.model_copy(update={"media_stopped_at": at})
-        self._book.media_stopped(self._app, self._command, self._receipt)
-
-    def told(self) -> None:
-        """Report that its browser has acknowledged the notice, or the refusal of its resume, just now."""
-        self._book.told(self._app, self._command, self._receipt)
+        Args:
+            media_stopped_at: in Unix milliseconds; None where this gateway had no media of it.
+            told: the browser has acknowledged the notice, or the refusal of its resume, just now.
+        """
+        told_at = self.book.now() if told else None
+        receipt = SessionReceipt(session=self.session, user=self.user, media_stopped_at=media_stopped_at, told_at=told_at)
+        self.book.note(self.app, self.command, receipt)
 
 
 def _merge(old: SessionReceipt, new: SessionReceipt) -> SessionReceipt:

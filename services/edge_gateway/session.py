@@ -49,6 +49,8 @@ from shared.contracts.replies import JoinReply, ResumeReply
 log = structlog.get_logger()
 
 ACK_SECONDS = 2.0
+SOON_SECONDS = 0.25
+"""How long a report of stopped media waits for the browser's word: most are one receipt then, and others are told first."""
 _WAITS_FOR_RESUME = Heard | SocketGone | Move | protocol.LeaveRequest
 
 
@@ -385,14 +387,12 @@ class Session:
         if self._leave_request is not None:
             self._socket.send(protocol.result(self._leave_request, {}))
         elif self._ending is not None and self._socket_lost_at is None:
-            self._socket.send(protocol.ended(self._ending.describe()))
+            self._socket.send_text(self._ending.notice())
             self._awaits_ack = True
 
     async def _let_go(self) -> None:
         """The one exit: media stopped, the others told, the browser told and heard, the socket closed, one line written."""
         await self._stop_media()
-        if self._report is not None and self._stay is not None:
-            self._report.media_stopped(self._media_stopped_at)
         self._house.rooms.exit(self)
         if self._heir is not None:
             self._heir.answer()
@@ -401,12 +401,27 @@ class Session:
         broken = self._state is not State.ENDED
         if broken and self.attachment is not None:
             self._house.in_background(self._membership.leave(self.attachment, LeaveReason.TIMED_OUT))
-        told = await self._inbox.acknowledged(ACK_SECONDS) if self._awaits_ack else None
-        if told and self._report is not None:
-            self._report.told()
+        told = await self._take_leave() if self._awaits_ack else None
+        if not self._awaits_ack:
+            self._write_report(told=False)
         self._socket.close(CloseCode.GOING_AWAY if broken else self._close_code)
         self._inbox.clear()
         self._log_end(told=told)
+
+    async def _take_leave(self) -> bool:
+        """Wait for the browser's word that its application was told, and report what is certain by then."""
+        for _ in range(2):
+            # By then the notice is with the transport; so are those of all others whom the same fact has ended.
+            await asyncio.sleep(0)
+        told = await self._inbox.acknowledged(SOON_SECONDS)
+        self._write_report(told=bool(told))
+        if told is None and (told := await self._inbox.acknowledged(ACK_SECONDS - SOON_SECONDS)):
+            self._write_report(told=True)
+        return bool(told)
+
+    def _write_report(self, *, told: bool) -> None:
+        if self._report is not None:
+            self._report.write(self._media_stopped_at if self._stay is not None else None, told=told)
 
     def _log_end(self, *, told: bool | None) -> None:
         seconds = round(time.monotonic() - self._began, 3)

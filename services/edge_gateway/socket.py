@@ -1,13 +1,13 @@
 """The sending half of a browser's WebSocket: a bounded queue, and one task that empties it."""
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from services.edge_gateway import protocol
 from services.edge_gateway.protocol import CloseCode
 
 log = structlog.get_logger()
@@ -28,10 +28,12 @@ class Socket:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Queue a message; after :meth:`close` it goes nowhere."""
+        self.send_text(protocol.encode(message))
+
+    def send_text(self, text: str) -> None:
+        """Queue a message that is encoded, in ASCII: a character is a byte."""
         if self._closing.is_set():
             return
-        # In ASCII a character is a byte.
-        text = json.dumps(message, separators=(",", ":"))
         self._queued_bytes += len(text)
         if self._queued_bytes > MAX_QUEUED_BYTES:
             self.close(CloseCode.SLOW)

@@ -10,7 +10,7 @@ from shared.bus.stream import Stored
 from shared.contracts.errors import StagedoorError
 from shared.contracts.facts import Committed
 from shared.contracts.ids import InvalidIdError
-from shared.contracts.subjects import parse_subject
+from shared.contracts.subjects import parse_subject, partition_in
 
 log = structlog.get_logger()
 
@@ -40,10 +40,11 @@ class Replica:
             CorruptStreamError: it cannot be folded.
         """
         try:
-            address = parse_subject(stored.subject)
-            number = int(address.partition)
-            message = Committed.model_validate_json(stored.data)
-            self.partitions[number].fold(stored.seq, address.key, message)
+            number = partition_in(stored.subject)
+            partition = self.partitions[number]
+            # What an owner here has committed, it has folded, too.
+            if stored.seq > partition.last_seq:
+                partition.fold(stored.seq, parse_subject(stored.subject).key, Committed.model_validate_json(stored.data))
         except (InvalidIdError, ValidationError, ValueError, LookupError) as error:
             raise CorruptStreamError(f"message {stored.seq} on {stored.subject} cannot be folded: {error}") from error
         self._folded(number)

@@ -132,7 +132,7 @@ class Writer:
         replies: list[Reply | None] = []
         entries: list[Entry] = []
         decided: dict[str, tuple[RoomCommand, Reply]] = {}
-        for each in asked:
+        for number, each in enumerate(asked, start=1):
             reply: Reply | None = None
             new: tuple[Entry, ...] = ()
             if isinstance(each, Loss):
@@ -146,9 +146,10 @@ class Writer:
                 reply, new = decide(draft, each, now)
                 decided[each.id] = each, reply
             replies.append(reply)
-            for entry in new:
-                draft.fold(draft.last_seq + 1, entry.key, entry.message)
             entries += new
+            if number < len(asked):
+                for entry in new:
+                    draft.fold(draft.last_seq + 1, entry.key, entry.message)
         return replies, entries
 
     async def _commit(self, entries: Sequence[Entry]) -> None:

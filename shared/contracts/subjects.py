@@ -238,6 +238,15 @@ def partition_events(partition: int) -> str:
     return f"{PREFIX}.evt.{partition}.>"
 
 
+def partition_in(subject: str) -> int:
+    """Read the partition of a subject of ``evt`` or ``pub``, and nothing else of it.
+
+    Raises:
+        ValueError, LookupError: there is none.
+    """
+    return int(subject.split(".")[3])
+
+
 def parse_subject(subject: str) -> Address:
     """Read a subject of ``cmd``, ``evt`` or ``pub``.
 

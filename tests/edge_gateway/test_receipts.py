@@ -106,9 +106,9 @@ async def test_a_receipt_is_written_until_it_is_stored():
     ledger = Away()
     book = ReceiptBook("edge_" + "0" * 16, ledger, lambda: 7)
     receipt = SessionReceipt(session="a" * 32, user="ann", media_stopped_at=3)
-    book.media_stopped(1, "c", receipt)
+    book.note(1, "c", receipt)
     await ledger.there.wait()
-    book.told(1, "c", receipt)
+    Report(book, 1, "c", receipt.session, "ann").write(3, told=True)
     await book.close(5)
     assert ledger.written[-1].sessions[0].told_at == 7
 
@@ -126,9 +126,9 @@ async def test_what_two_attachments_of_a_session_report_is_put_together():
     ledger = Stored()
     book = ReceiptBook("edge_" + "0" * 16, ledger, lambda: 7)
     refused, former = (Report(book, 1, "c", "a" * 32, "ann") for _ in range(2))
-    refused.told()
-    former.media_stopped(3)
-    former.media_stopped(2)
+    refused.write(None, told=True)
+    former.write(3, told=False)
+    former.write(2, told=False)
     await book.close(5)
     (receipt,) = ledger.written[-1].sessions
     assert (receipt.media_stopped_at, receipt.told_at) == (3, 7)
