@@ -33,7 +33,7 @@ from shared.contracts.errors import RefusalCode, StagedoorError, UnavailableErro
 from shared.contracts.ids import InvalidIdError
 from shared.contracts.messages import Message
 from shared.contracts.replies import AnswerQuery, AnswerReply, Refusal, RoomsQuery, RoomsReply
-from shared.contracts.subjects import ANSWERS, DOOR_COMMANDS, ROOMS, Part, command_subject, parse_subject, partition_of
+from shared.contracts.subjects import ANSWERS, DOOR_COMMANDS, ROOMS, SNAPSHOT_STREAM, Part, command_subject, parse_subject, partition_of
 from shared.service import Service
 
 log = structlog.get_logger()
@@ -161,13 +161,15 @@ class Registry:
         while True:
             try:
                 partitions = [await restore_partition(snapshots, number, limits) for number in range(count)]
-                last = await stream.last_seq()
+                first, last = await stream.begins_at(), await stream.last_seq()
             except UnavailableError as error:
                 log.warning("snapshots_wait", reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             if (covered := max(partition.last_seq for partition in partitions)) > last:
                 raise CorruptStreamError(f"a snapshot covers {covered}, and the stream ends at {last}: it was restored from an older state")
+            if covered == 0 and first > 1:
+                raise CorruptStreamError(f"the stream begins at {first}, and there is no snapshot at all: {SNAPSHOT_STREAM} was lost")
             return partitions
 
     async def _fold(self, follower: Follower) -> None:

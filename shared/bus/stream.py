@@ -111,6 +111,14 @@ class EventStream:
         """
         return (await self._info()).state.last_seq
 
+    async def begins_at(self) -> int:
+        """Ask the stream's leader for the sequence of the first message that is still there; 1 where nothing was deleted.
+
+        Raises:
+            UnavailableError: JetStream does not answer.
+        """
+        return max(1, (await self._info()).state.first_seq)
+
     async def read(self, after: int, until: int) -> AsyncIterator[Stored]:
         """Read messages in order: those with a sequence above ``after``, up to ``until``.
 

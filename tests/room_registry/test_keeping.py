@@ -55,12 +55,18 @@ async def test_the_next_registry_begins_with_the_snapshot(settings, caller, bus)
         assert left.session == ann
 
 
-async def test_a_registry_does_not_start_from_half_a_stream(settings, caller, bus):
+@pytest.mark.parametrize("lost", ["the head", "everything"])
+async def test_a_registry_does_not_start_from_half_a_stream(settings, caller, bus, lost):
     """Messages were deleted, and the snapshot that covered them is gone."""
     async with running(build(settings)):
         await churn(caller, EVERY)
         await until_deleted(bus)
-    await bus.jetstream().purge_stream(SNAPSHOT_STREAM, subject=snapshot_subject(MINE, "*", "head"))
+    if lost == "everything":
+        await bus.jetstream().delete_stream(SNAPSHOT_STREAM)
+        # Of what was deleted the first message of all tells, wherever it was.
+        await bus.jetstream().purge_stream(STREAM, seq=2)
+    else:
+        await bus.jetstream().purge_stream(SNAPSHOT_STREAM, subject=snapshot_subject(MINE, "*", "head"))
     with pytest.raises(ServiceFailedError, match="no snapshot"):
         async with asyncio.timeout(20):
             await build(settings).serve()
