@@ -108,6 +108,9 @@ class SignallingClient:
             result: Message = await reply
         finally:
             self._replies.pop(number, None)
+            if not reply.cancel() and not reply.cancelled():
+                # Where sending has failed, the reply has, too, and nobody else looks at it.
+                reply.exception()
         return result
 
     async def send(self, message: Message) -> None:
