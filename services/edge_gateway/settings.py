@@ -30,7 +30,7 @@ class GatewaySettings(AppSettings, Settings):
     """Origins whose pages may open the signalling socket, separated by commas. A UserSig is the authority, not a cookie."""
     trusted_proxies: str = ""
     """Addresses of proxies whose X-Forwarded-For is believed, separated by commas."""
-    reconnect_grace: float = Field(default=30.0, ge=0)
+    reconnect_grace: float = Field(default=30.0, ge=0, le=600)
     """Seconds that a session outlives a socket that was lost without a close frame."""
     isolation_grace: Annotated[float, Field(gt=0)] | Literal["never"] = 30.0
     """Seconds without the bus after which media stops: longer than any election of its leaders. ``never``: a gateway that is

@@ -120,7 +120,9 @@ class Registry:
             now=lambda: dt.datetime.now(dt.UTC),
         )
         await follower.start(after=min(partition.last_seq for partition in partitions))
+        covered = [partition.last_seq for partition in partitions]
         await self._fold(follower)
+        await self._check_nothing_was_deleted(Snapshots(connection), covered)
         self._partitions, self._follower = replica.partitions, follower
         watching = Watching(GatewayLeases(connection), owners, lambda: Watch(settings.isolation_margin, settings.graces()))
         self._tasks = [asyncio.create_task(each.keep(fail)) for each in (follower, watching, keeping)]
@@ -171,6 +173,19 @@ class Registry:
             if covered == 0 and first > 1:
                 raise CorruptStreamError(f"the stream begins at {first}, and there is no snapshot at all: {SNAPSHOT_STREAM} was lost")
             return partitions
+
+    async def _check_nothing_was_deleted(self, snapshots: Snapshots, covered: Sequence[int]) -> None:
+        """Check that no owner has deleted, meanwhile, what the snapshots that were read do not cover."""
+        for number, seq in enumerate(covered):
+            while True:
+                try:
+                    below = await snapshots.deleted_below(number)
+                    break
+                except UnavailableError as error:
+                    log.warning("snapshots_wait", reason=str(error))
+                    await asyncio.sleep(_RETRY_SECONDS)
+            if below > seq + 1:
+                raise CorruptStreamError(f"messages of partition {number} before {below} were deleted while they were read; start anew")
 
     async def _fold(self, follower: Follower) -> None:
         while True:

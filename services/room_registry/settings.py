@@ -28,7 +28,7 @@ class RegistrySettings(Settings):
     """Seconds beyond a gateway's isolation grace before it is declared lost: clocks drift, and a deposed leader answers for a while."""
     isolation_grace: Annotated[float, Field(gt=0)] | Literal["never"] = 30.0
     """Of gateways that have no lease; the others say their own."""
-    reconnect_grace: float = Field(default=30.0, ge=0)
+    reconnect_grace: float = Field(default=30.0, ge=0, le=600)
     """The same."""
     max_sessions_per_room: int = Field(default=20_000, ge=1)
     max_anchors_per_room: int = Field(default=1_000, ge=1, le=2_000)

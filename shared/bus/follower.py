@@ -28,6 +28,10 @@ class StreamRestoredError(StagedoorError):
     """The stream ends before what was already applied: it was restored from an older state, and nothing held is true."""
 
 
+class StreamTrimmedError(StagedoorError):
+    """Messages were deleted that had not been applied yet: whoever was away for so long has to begin anew."""
+
+
 async def _nothing(_began: float) -> None:
     """The last step of a round that has none."""
 
@@ -59,16 +63,22 @@ class Follower:
         # Who is ordered to catch up, and who follows, must not read the same messages at once.
         self._turn = asyncio.Lock()
         self._heard = asyncio.Event()
+        self._takes_holes = False
         self.applied = 0
         """Sequence of the last message applied."""
         self.heard_at = float("-inf")
         """Monotonic time at which the last finished round began."""
 
     async def start(self, after: int | None = None) -> None:
-        """Subscribe, and begin after the message ``after``; None is after what is committed now, as soon as JetStream answers."""
+        """Subscribe, and begin after the message ``after``; None is after what is committed now, as soon as JetStream answers.
+
+        Of what is there already, messages may have been deleted: until the first :meth:`catch_up` is done that is for the caller to
+        know about. From then on every message is applied.
+        """
         await self._connection.subscribe(PUBLISHED_EVENTS.subscription(), cb=self._enqueue)
         if after is not None:
             self.applied = after
+            self._takes_holes = True
             return
         while True:
             try:
@@ -90,6 +100,7 @@ class Follower:
         Raises:
             UnavailableError: JetStream does not answer.
             StreamRestoredError: the stream ends before what was applied.
+            StreamTrimmedError: messages were deleted before they could be applied.
         """
         applied = self.applied
         last = await self._stream.last_seq()
@@ -97,12 +108,13 @@ class Follower:
             raise StreamRestoredError(f"the stream ends at {last}, and {applied} was applied already")
         async with self._turn:
             await self._read(last)
+            self._takes_holes = False
 
     async def run(self) -> None:
         """Apply what comes, and make rounds, for ever.
 
         Raises:
-            StreamRestoredError: the stream ends before what was applied.
+            StreamRestoredError, StreamTrimmedError: as :meth:`catch_up`.
         """
         # Apart, so that a slow answer to a round does not keep anybody from hearing what is committed.
         rounds = asyncio.create_task(self._make_rounds())
@@ -179,7 +191,13 @@ class Follower:
 
     async def _read(self, until: int) -> None:
         async for stored in self._stream.read(self.applied, until):
+            self._expect(stored.seq)
             self._apply(stored)
             self.applied = stored.seq
-        # What is missing up to there was deleted, because a snapshot covers it.
-        self.applied = max(self.applied, until)
+        if self.applied < until:
+            self._expect(until + 1)
+            self.applied = until
+
+    def _expect(self, seq: int) -> None:
+        if seq != self.applied + 1 and not self._takes_holes:
+            raise StreamTrimmedError(f"messages after {self.applied} and before {seq} were deleted before they were heard")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.bus.follower import Follower
+from shared.bus.follower import Follower, StreamTrimmedError
 from shared.bus.stream import EventStream
 from shared.contracts.errors import UnavailableError
 from shared.contracts.subjects import STREAM
@@ -102,19 +102,28 @@ async def test_what_was_deleted_is_passed_over(bus, stream, after):
     running.cancel()
 
 
-async def test_a_gap_whose_messages_were_deleted_is_healed_by_what_is_left(bus, stream):
-    """The healing comes to an end, and the message that showed the gap is applied."""
+async def test_who_was_away_for_so_long_that_messages_were_deleted_does_not_go_on(bus, stream):
+    """What he missed may have been a removal: he begins anew."""
     applied = Applied()
     follower = Follower(bus, stream, applied)
     await follower.start()
     await commit(bus, 6)
+    await bus.jetstream().purge_stream(STREAM, subject="stagedoor.v1.evt.0.>", seq=4)
+    with pytest.raises(StreamTrimmedError):
+        await follower.catch_up()
+    assert applied == []
+
+
+async def test_nor_does_one_who_has_caught_up_once(bus, stream):
+    """Only what was deleted before he began is for a snapshot to cover."""
+    await commit(bus, 3)
+    await bus.jetstream().purge_stream(STREAM, subject="stagedoor.v1.evt.0.>", seq=3)
+    applied = Applied()
+    follower = Follower(bus, stream, applied)
+    await follower.start(0)
+    await follower.catch_up()
+    assert applied == [3]
+    await commit(bus, 3)
     await bus.jetstream().purge_stream(STREAM, subject="stagedoor.v1.evt.0.>", seq=6)
-    # Of the six notices only the last one is still there.
-    while follower._queue.qsize() < 6:
-        await asyncio.sleep(0)
-    for _ in range(5):
-        follower._queue.get_nowait()
-    running = asyncio.create_task(follower.run())
-    await applied.until(6)
-    assert applied == [6]
-    running.cancel()
+    with pytest.raises(StreamTrimmedError):
+        await follower.catch_up()
