@@ -217,14 +217,17 @@ def _visible_facts(history):
 
 def _repeats(history, timeline):
     """P6: one id, one answer, one effect; another content is refused."""
-    answers = defaultdict(set)
+    answers, others = defaultdict(set), set()
     for entry in _entries(history, "operation"):
         if entry["outcome"] != "done":
             continue
         if entry.get("other"):
-            timeline.violate("P6", f"the id {entry['command']} was used again for another command, and that was done", entry["command"])
+            others.add(entry["command"])
         else:
             answers[entry["command"]].add(json.dumps([entry["action"], sorted(entry["removed"]), sorted(entry["not_found"])]))
+    # Where the first content was never carried out, the other one is the first.
+    for command in sorted(others & answers.keys()):
+        timeline.violate("P6", f"the id {command} was used again for another command, and that was done", command)
     for command, different in answers.items():
         if len(different) > 1:
             timeline.violate("P6", f"the command {command} had {len(different)} answers: {' and '.join(sorted(different))}", command)

@@ -115,6 +115,13 @@ def test_a_time_out_that_a_removal_came_after_is_heard_as_a_removal(story):
     assert promises(story) == ["P5"]
 
 
+def test_an_id_whose_first_command_never_arrived_is_free(story):
+    """What was never carried out cannot be repeated with another content."""
+    story.operation("lost", outcome="unavailable")
+    story.operation("lost", not_found=["nobody"], other=True)
+    assert check(story.history) == []
+
+
 def two_anchors(story):
     story.commit(story.joined(ANN), story.joined(NEW))
     story.commit(story.left(ANN), story.left(NEW))
