@@ -6,7 +6,7 @@ go out before a connection closes. All of it ends here after a time, and then th
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, cast
 
 import h11
@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
+from websockets.protocol import State
 
 from shared.rates import RateLimits
 
@@ -31,6 +32,8 @@ MAX_WRITE_BUFFER_BYTES = 256 * 1024
 FRAMES_PER_SECOND = 50
 FRAME_BURST = 200
 """Control and continuation frames; whole messages are counted by who reads them."""
+_WRITE_AT_ONCE = "stagedoor.write_at_once"
+"""An extension of a WebSocket's scope: what is sent through ASGI has to wait for its turn, even where there is room."""
 _NO_CLOSE_FRAME = 1006
 _POLICY_VIOLATION = 1008
 
@@ -96,6 +99,12 @@ def _refuse(app: App) -> App:
     return answer
 
 
+def write_at_once(scope: MutableMapping[str, Any]) -> Callable[[str], bool]:
+    """Return what writes a message to an accepted WebSocket without a wait; False is that this cannot be done now, or here."""
+    extension = (scope.get("extensions") or {}).get(_WRITE_AT_ONCE)
+    return (lambda _: False) if extension is None else cast("Callable[[str], bool]", extension["write"])
+
+
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """WebSockets that end: a close frame waits for nobody, and who does not take it in time is cut.
 
@@ -123,6 +132,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     async def run_asgi(self) -> None:
         """Serve the connection; afterwards nobody waits for it any more."""
+        self.scope.setdefault("extensions", {})[_WRITE_AT_ONCE] = {"write": self._write_at_once}
         await super().run_asgi()
         self._abort_soon()
 
@@ -148,6 +158,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Hear that the other side is there."""
         if self._counts():
             super().handle_pong(event)
+
+    def _write_at_once(self, text: str) -> bool:
+        if self.conn.state is not State.OPEN or self.transport.is_closing() or not self.writable.is_set():
+            return False
+        self.conn.send_text(text.encode())
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        return True
 
     def _counts(self) -> bool:
         """Count a frame; False where it is one too many, or comes after the end."""

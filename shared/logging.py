@@ -1,17 +1,37 @@
 """Structured logs: JSON lines, or coloured text on a terminal. One canonical line per command and per session end.
 
 What is bound at the door (``correlation``, ``session``) is on every line below it. Libraries that log through the
-standard module come out in the same form.
+standard module come out in the same form. Our own lines do not go through it: there is one for each command, and the
+standard module's way costs more than deciding the command does.
 """
 
+import contextlib
+import json
 import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 # Without the local variables: a traceback through the signing code would print its keys.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+_NAMES = structlog.stdlib.LoggerFactory(ignore_frame_names=[__name__])
+_encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode
+
+
+class _Lines:
+    """Writes to stderr, and has the name of the module that logs."""
+
+    def __init__(self, *names: object) -> None:
+        self.name: str = _NAMES(*names).name
+        self._write = sys.stderr.write
+
+    def _line(self, line: str) -> None:
+        # What cannot be logged must not break what is done.
+        with contextlib.suppress(OSError, ValueError):
+            self._write(line + "\n")
+
+    debug = info = warning = error = critical = _line
 
 
 def configure(service: str, level: str = "info") -> None:
@@ -22,23 +42,24 @@ def configure(service: str, level: str = "info") -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        _name_service(service),
     ]
     rendering: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if sys.stderr.isatty()
-        else [_TRACEBACKS, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [_TRACEBACKS, _render]
     )
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        processors=[*shared, *rendering],
+        logger_factory=_Lines,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[_name_service(service), structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
         )
     )
     root = logging.getLogger()
@@ -49,8 +70,12 @@ def configure(service: str, level: str = "info") -> None:
 
 
 def _name_service(service: str) -> Processor:
-    def processor(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def processor(_logger: object, _method: str, event: EventDict) -> EventDict:
         event["service"] = service
         return event
 
     return processor
+
+
+def _render(_logger: object, _method: str, event: EventDict) -> str:
+    return _encode(event)

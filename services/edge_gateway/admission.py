@@ -1,8 +1,10 @@
 """Who may come in: the UserSig is checked, and those who fail or come too often have to wait. Time is an argument."""
 
-from services.edge_gateway.protocol import ErrorCode, JoinRequest, RequestRefusedError
+from services.edge_gateway.protocol import ErrorCode, JoinRequest, RequestRefusedError, ResumeRequest
+from shared.auth import resume_token
 from shared.auth.apps import Apps
 from shared.auth.usersig import UserSigError, verify
+from shared.contracts.ids import RoomKey
 from shared.rates import RateLimits
 
 TOO_MANY_FAILURES = 70050
@@ -41,18 +43,25 @@ class Admission:
         try:
             verify(request.sig, request.user, request.app, self._apps, unix_time)
         except UserSigError as error:
-            self.failed(address, monotonic)
+            self._failures.take(address, monotonic)
             raise RequestRefusedError(ErrorCode.UNAUTHORIZED, error.message, extra=error.code) from error
         self._check_rate(address, monotonic, ready=ready)
 
-    def check_resume(self, address: str, *, monotonic: float, ready: bool) -> None:
-        """Let a resume through; its token is the registry's to check. Arguments and errors are those of :meth:`check_join`."""
-        self._check_failures(address, monotonic)
-        self._check_rate(address, monotonic, ready=ready)
+    def check_resume(self, request: ResumeRequest, address: str, *, monotonic: float, ready: bool) -> None:
+        """Let a resume through whose token was made for that session; whether that still counts is for the registry to say.
 
-    def failed(self, address: str, monotonic: float) -> None:
-        """Count a failure: a UserSig that was wrong, or a token."""
-        self._failures.take(address, monotonic)
+        Arguments are those of :meth:`check_join`.
+
+        Raises:
+            RequestRefusedError: ``session_unknown``; ``unauthorized`` after too many of them; ``unavailable``.
+        """
+        self._check_failures(address, monotonic)
+        app = self._apps.app(request.app)
+        room = RoomKey(request.app, request.room)
+        if app is None or not resume_token.is_genuine(request.token, app.secret_key, room, request.session):
+            self._failures.take(address, monotonic)
+            raise RequestRefusedError(ErrorCode.SESSION_UNKNOWN, "there is no such session, or the token is not its")
+        self._check_rate(address, monotonic, ready=ready)
 
     def _check_failures(self, address: str, monotonic: float) -> None:
         if not self._failures.left(address, monotonic):

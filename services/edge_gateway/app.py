@@ -16,9 +16,12 @@ from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.interface import MediaEngine, Offer
 from services.edge_gateway.media.settings import MediaSettings
 from services.edge_gateway.receipts import ReceiptBook
+from services.edge_gateway.room import LocalRooms
 from services.edge_gateway.settings import GatewaySettings
 from services.edge_gateway.signalling import Signalling
 from services.edge_gateway.web import routes
+from shared.auth import resume_token
+from shared.auth.apps import Apps
 from shared.bus.connection import connection_of, make_broker
 from shared.bus.follower import Follower
 from shared.bus.stream import EventStream
@@ -26,7 +29,7 @@ from shared.clients.commands import CommandClient, deadline
 from shared.clients.leases import GatewayLeases
 from shared.clients.receipts import Receipts
 from shared.contracts.errors import UnavailableError
-from shared.contracts.ids import gateway_id
+from shared.contracts.ids import RoomKey, gateway_id
 from shared.contracts.leases import GatewayLease
 from shared.contracts.subjects import Part
 from shared.service import Service
@@ -35,6 +38,7 @@ log = structlog.get_logger()
 
 _RECEIPT_SECONDS = 1.0
 _GONE_SECONDS = 1.0
+_NONCE_BYTES = 24
 
 StartMedia = Callable[[MediaSettings, Callable[[Offer], None]], Awaitable[MediaEngine]]
 
@@ -55,8 +59,8 @@ def build(
     Raises:
         ConfigurationError: the settings contradict each other.
     """
-    process = Process(settings, make_broker(settings, Part.GATEWAY), start_media, new_id)
     apps = settings.apps()
+    process = Process(settings, apps, make_broker(settings, Part.GATEWAY), start_media, new_id)
     origins = frozenset(origin.strip() for origin in settings.allowed_origins.split(",")) - {"*", ""}
     signalling = Signalling(
         Admission(apps, settings.failed_joins_per_minute, settings.joins_per_second), process.house, origins, settings.join_timeout
@@ -78,8 +82,11 @@ def build(
 class Process:
     """What starts and ends with the process, in this order: media, hearing, serving."""
 
-    def __init__(self, settings: GatewaySettings, broker: NatsBroker, start_media: StartMedia, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: GatewaySettings, apps: Apps, broker: NatsBroker, start_media: StartMedia, new_id: Callable[[], str]
+    ) -> None:
         self.broker = broker
+        self._apps = apps
         self._settings = settings
         self._media_settings = settings.media()
         self._start_media = start_media
@@ -97,19 +104,20 @@ class Process:
         stream = EventStream(connection)
         partitions = await stream.wait_for_partitions()
         name = gateway_id(self._settings.gateway_name, self._new_id()[:16])
-        gateway = Gateway(name, fail)
-        media = await self._start_media(self._media_settings, gateway.offered)
+        rooms = LocalRooms()
+        media = await self._start_media(self._media_settings, rooms.offered)
         house = House(
             gateway=name,
             commands=CommandClient(connection, partitions),
             media=media,
-            rooms=gateway.rooms,
+            rooms=rooms,
             receipts=ReceiptBook(name, Receipts(connection), lambda: time.time_ns() // 1_000_000),
             hearing=Hearing(self._settings.reconnect_grace),
             new_id=self._new_id,
-            new_token=lambda: secrets.token_urlsafe(32),
+            new_token=self._new_token,
             expires_at=deadline,
         )
+        gateway = Gateway(house, fail)
         self._gateway, self._house, self._leases = gateway, house, GatewayLeases(connection)
         follower = Follower(connection, stream, gateway.apply, self._confirm)
         await follower.start()
@@ -117,6 +125,11 @@ class Process:
         await follower.heard()
         self._heard = True
         log.info("gateway_serves", gateway=name)
+
+    def _new_token(self, room: RoomKey, session: str) -> str:
+        app = self._apps.app(room.app)
+        assert app is not None, "a join's app was checked"
+        return resume_token.make(app.secret_key, room, session, secrets.token_bytes(_NONCE_BYTES))
 
     async def drain(self) -> None:
         """Take no more sessions, and have those that are here go on elsewhere."""
@@ -129,7 +142,7 @@ class Process:
         self._ending = True
         if self._gateway is None or self._house is None:
             return
-        await self._gateway.close(self._house, self._settings.stop_seconds / 2)
+        await self._gateway.close(self._settings.stop_seconds / 2)
         await self._house.receipts.close(_RECEIPT_SECONDS)
         if self._following is not None:
             self._following.cancel()
@@ -160,7 +173,7 @@ class Process:
         grace = self._isolation_grace
         self._house.media.allow_until(None if grace is None else began + grace)
         self._house.hearing.finished(began)
-        self._gateway.reconcile(self._house)
+        self._gateway.reconcile()
 
     async def _say_gone(self, house: House) -> None:
         assert self._leases is not None

@@ -1,6 +1,5 @@
 """What is asked at the door: to come in, or to go on with a session over another socket."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from services.edge_gateway.protocol import JoinRequest, Mode, ResumeRequest
@@ -30,10 +29,7 @@ class Joining(_Arrival):
 
 @dataclass(frozen=True)
 class Resuming(_Arrival):
-    """A resume; whether the token is right is for the registry to say."""
-
-    failed: Callable[[], None]
-    """Told when there is no such session, or the token is wrong."""
+    """A resume with a token that was made for the session; whether it still counts is for the registry to say."""
 
 
 Arrival = Joining | Resuming
@@ -53,7 +49,7 @@ def joining(request: JoinRequest, session: str, token: str) -> Joining:
     )
 
 
-def resuming(request: ResumeRequest, failed: Callable[[], None]) -> Resuming:
+def resuming(request: ResumeRequest) -> Resuming:
     """Take up the session that a resume names."""
     return Resuming(
         request=request.id,
@@ -61,5 +57,4 @@ def resuming(request: ResumeRequest, failed: Callable[[], None]) -> Resuming:
         session=request.session,
         mode=request.mode,
         token=request.token,
-        failed=failed,
     )

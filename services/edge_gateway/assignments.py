@@ -19,6 +19,7 @@ class Assigned(NamedTuple):
 @dataclass
 class _State:
     attachment: int
+    user: str
     missed_at: float | None = None
     """When it was first found to be held by nobody; a round later that is certain, for nothing is on its way any more."""
     given_up: bool = False
@@ -39,7 +40,7 @@ class Assignments:
         """Take a committed fact of a room."""
         match fact:
             case Joined() | Attached() if fact.gateway == self._gateway:
-                self._rooms.setdefault(key, {})[fact.session] = _State(fact.attachment)
+                self._rooms.setdefault(key, {})[fact.session] = _State(fact.attachment, fact.user)
             case Attached():
                 self._drop(key, fact.session)
             case Left():
@@ -47,6 +48,16 @@ class Assignments:
                     self._drop(key, end.session)
             case Dissolved():
                 self._rooms.pop(key, None)
+
+    def ended_by(self, key: RoomKey, fact: RoomFact) -> dict[str, str]:
+        """Return the sessions that this gateway holds, or held, and that a fact ends which is not applied yet; with their users."""
+        match fact:
+            case Left():
+                return {end.session: end.user for end in fact.sessions if self._gateway in (end.gateway, *end.former)}
+            case Dissolved():
+                return {session: state.user for session, state in self._rooms.get(key, {}).items()}
+            case _:
+                return {}
 
     def has(self, key: RoomKey, session: str) -> bool:
         """Say whether a session is assigned to this gateway."""

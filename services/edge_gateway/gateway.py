@@ -3,7 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 from pydantic import ValidationError
@@ -11,11 +12,11 @@ from pydantic import ValidationError
 from services.edge_gateway.assignments import Assignments
 from services.edge_gateway.house import House
 from services.edge_gateway.items import Closing, Disowned, Heard, Move
-from services.edge_gateway.media.interface import Offer
-from services.edge_gateway.room import LocalRooms, Member
+from services.edge_gateway.receipts import Report
+from services.edge_gateway.room import Member
 from shared.bus.stream import Stored
 from shared.contracts.commands import Role
-from shared.contracts.facts import Attached, Committed, Detached, GatewayLost, Joined, Left, RoomFact
+from shared.contracts.facts import Attached, Committed, Detached, Dissolved, GatewayLost, Joined, Left, RoomFact
 from shared.contracts.ids import InvalidIdError, RoomKey
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.subjects import parse_subject
@@ -27,14 +28,14 @@ class Gateway:
     """Distributes what is committed.
 
     Args:
-        name: this boot's gateway id.
+        house: of this boot.
         fail: told when this boot must not go on.
     """
 
-    def __init__(self, name: str, fail: Callable[[str], None]) -> None:
-        self.name = name
-        self.rooms = LocalRooms()
-        self._assignments = Assignments(name)
+    def __init__(self, house: House, fail: Callable[[str], None]) -> None:
+        self._house = house
+        self._rooms = house.rooms
+        self._assignments = Assignments(house.gateway)
         self.lost = False
         """Declared so: nothing may be forwarded any more."""
         self._suspects: set[Member] = set()
@@ -52,27 +53,24 @@ class Gateway:
             return
         for fact in message.facts:
             if isinstance(fact, RoomFact) and key is not None:
+                self._report_unheld(key, fact, message.command)
                 self._assignments.apply(key, fact)
-                heard = Heard(fact, message.command, message.correlation)
-                for member in self._concerned(key, fact):
-                    member.post(heard)
-            elif isinstance(fact, GatewayLost) and fact.gateway == self.name:
+                self._distribute(Heard(fact, message.command, message.correlation), self._concerned(key, fact))
+            elif isinstance(fact, GatewayLost) and fact.gateway == self._house.gateway:
                 self.lost = True
                 self._fail("this gateway was declared lost: its sessions have ended")
 
-    def offered(self, offer: Offer) -> None:
-        """Take an offer of the media engine to its session."""
-        if (member := self.rooms.served_by(offer.session)) is not None:
-            member.post(offer)
-
-    def reconcile(self, house: House) -> None:
+    def reconcile(self) -> None:
         """Compare what the stream assigns to this boot with what is here, after a finished round of hearing."""
+        house = self._house
         unheld = self._assignments.unheld(self._holds, house.hearing.grace_left, time.monotonic())
         for key, session, attachment in unheld:
             log.warning("session_unheld", session=session, attachment=attachment, app=key.app, room=key.room)
             membership = house.membership(key, session, house.new_id())
             house.in_background(membership.leave(attachment, LeaveReason.TIMED_OUT))
-        unassigned = {member for member in self.rooms.everybody() if member.is_in and not self._assignments.has(member.room.key, member.id)}
+        unassigned = {
+            member for member in self._rooms.everybody() if member.is_in and not self._assignments.has(member.room.key, member.id)
+        }
         # A round ago its fact may have been on its way.
         for member in unassigned & self._suspects:
             log.error("session_unassigned", session=member.id)
@@ -81,7 +79,7 @@ class Gateway:
 
     async def drain(self, seconds: float) -> None:
         """Have the browsers go on elsewhere, not all at once; returns when they have, or the time is over."""
-        members = self.rooms.everybody()
+        members = self._rooms.everybody()
         if not members or seconds <= 0:
             return
         loop = asyncio.get_running_loop()
@@ -90,24 +88,68 @@ class Gateway:
         _, left = await asyncio.wait({member.task for member in members}, timeout=seconds)
         log.info("gateway_drained", sessions=len(members), left=len(left))
 
-    async def close(self, house: House, seconds: float) -> None:
+    async def close(self, seconds: float) -> None:
         """Let go of all sessions: media stops, nothing is ended. Leaves and detaches that are on their way get so many seconds."""
-        members = self.rooms.everybody()
+        members = self._rooms.everybody()
         for member in members:
             member.post(Closing())
-        if waiting := {member.task for member in members} | house.background:
+        if waiting := {member.task for member in members} | self._house.background:
             _, unfinished = await asyncio.wait(waiting, timeout=seconds)
             if unfinished:
                 log.warning("commands_left_behind", count=len(unfinished))
+
+    def _report_unheld(self, key: RoomKey, fact: RoomFact, command: str) -> None:
+        """Report for sessions that somebody waits to hear of from this gateway, and that nobody here holds: they have no media here."""
+        if not isinstance(fact, Dissolved) and not (isinstance(fact, Left) and fact.reason is LeaveReason.REMOVED):
+            return
+        book = self._house.receipts
+        for session, user in self._assignments.ended_by(key, fact).items():
+            if not self._rooms.of_session(session):
+                Report(book, key.app, command, session, user).write(book.now(), told=False)
+
+    def _distribute(self, heard: Heard, members: Sequence[Member]) -> None:
+        if heard.may_end_many:
+            self._see_off([member for member in members if heard.ending_of(member.id) is not None], heard)
+            members = [member for member in members if heard.ending_of(member.id) is None]
+        for member in members:
+            member.post(heard)
+
+    def _see_off(self, members: Sequence[Member], heard: Heard) -> None:
+        """Post a fact to those that it ends. Who waits for nothing else is told first, together with all others like that."""
+        ready: list[Member] = []
+        for member in members:
+            if member.is_ready_for(heard.fact):
+                ready.append(member)
+            else:
+                member.post(heard)
+        if ready:
+            together = replace(heard, media_stopped=asyncio.get_running_loop().create_future())
+            # Its turn comes after those of the busy ones, who stop their media themselves, and before those of the ready ones.
+            self._house.in_background(self._tell_together(ready, together))
+            for member in ready:
+                member.post(together)
+
+    async def _tell_together(self, members: Sequence[Member], heard: Heard) -> None:
+        assert heard.media_stopped is not None
+        try:
+            heard.media_stopped.set_result(await self._house.media.stop(*(str(member.engine_id) for member in members)))
+        except Exception as error:
+            log.exception("media_not_stopped", sessions=len(members))
+            # Each session breaks, and tries for itself.
+            heard.media_stopped.set_exception(error)
+            return
+        for member in members:
+            if (ending := heard.ending_of(member.id)) is not None:
+                member.tell_ended(ending)
 
     def _concerned(self, key: RoomKey, fact: RoomFact) -> list[Member]:
         """Return whom a fact is news to. Audience is seen by nobody, and a large one comes and goes."""
         match fact:
             case Joined(role=Role.AUDIENCE) | Attached() | Detached():
-                return self.rooms.of_session(fact.session)
+                return self._rooms.of_session(fact.session)
             case Left() if all(end.role is Role.AUDIENCE for end in fact.sessions):
-                return [member for end in fact.sessions for member in self.rooms.of_session(end.session)]
-        return self.rooms.in_room(key)
+                return [member for end in fact.sessions for member in self._rooms.of_session(end.session)]
+        return self._rooms.in_room(key)
 
     def _holds(self, session: str, attachment: int) -> bool:
-        return any(member.attachment in (None, attachment) for member in self.rooms.of_session(session))
+        return any(member.attachment in (None, attachment) for member in self._rooms.of_session(session))

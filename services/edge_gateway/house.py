@@ -26,7 +26,7 @@ class House:
     receipts: ReceiptBook
     hearing: Hearing
     new_id: Callable[[], str]
-    new_token: Callable[[], str]
+    new_token: Callable[[RoomKey, str], str]
     expires_at: Callable[[float], int]
     """Seconds from now to Unix time in milliseconds."""
     background: set[asyncio.Task[None]] = field(default_factory=set)

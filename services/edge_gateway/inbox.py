@@ -1,6 +1,7 @@
 """A session's inbox: bounded, and whoever waits for an answer from in there gets one, whatever becomes of the session."""
 
 import asyncio
+from collections import deque
 
 from services.edge_gateway import protocol
 from services.edge_gateway.items import Item, SocketGone, Yield
@@ -10,31 +11,55 @@ MAX_ITEMS = 4096
 
 
 class Inbox:
-    """What is posted to one session, in order."""
+    """What is posted to one session, in order, and taken by its task."""
 
     def __init__(self) -> None:
-        self._items: asyncio.Queue[Item] = asyncio.Queue(MAX_ITEMS)
+        self._items: deque[Item] = deque()
+        self._held: list[Item] = []
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the session has dealt with everything, and waits: what is put in now is what it takes next."""
+        return self._waiting is not None and not self._items
 
     def put(self, item: Item) -> bool:
         """Put something in; False where it is full."""
-        try:
-            self._items.put_nowait(item)
-        except asyncio.QueueFull:
+        if len(self._items) >= MAX_ITEMS:
             if isinstance(item, Yield):
                 item.answer()
             return False
+        self._items.append(item)
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
         return True
 
     async def get(self) -> Item:
         """Wait for the next."""
-        return await self._items.get()
+        while not self._items:
+            self._waiting = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiting
+            finally:
+                self._waiting = None
+        return self._items.popleft()
+
+    def hold(self, item: Item) -> bool:
+        """Keep something that was taken too early; False where there is too much of that."""
+        self._held.append(item)
+        return len(self._held) < MAX_ITEMS
+
+    def release(self) -> list[Item]:
+        """Take what was held, in order."""
+        held, self._held = self._held, []
+        return held
 
     async def acknowledged(self, seconds: float) -> bool | None:
         """Wait until the application was told; False where its browser is gone, None where it does not say so in time."""
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    match await self._items.get():
+                    match await self.get():
                         case protocol.EndedAck():
                             return True
                         case SocketGone():
@@ -47,8 +72,8 @@ class Inbox:
     def clear(self) -> Offer | None:
         """Throw everything away, for the session has ended here. Returns the engine's last offer."""
         offer: Offer | None = None
-        while not self._items.empty():
-            match self._items.get_nowait():
+        while self._items:
+            match self._items.popleft():
                 case Offer() as latest:
                     offer = latest
                 case Yield() as later:

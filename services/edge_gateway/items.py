@@ -3,13 +3,16 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from services.edge_gateway import protocol
+from services.edge_gateway.ending import Ending
 from services.edge_gateway.local_media import LocalMedia
 from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.protocol import RequestRefusedError
 from shared.contracts.commands import Role
-from shared.contracts.facts import RoomFact
+from shared.contracts.facts import Dissolved, Left, RoomFact
+from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import JoinReply, ResumeReply
 
 
@@ -20,6 +23,26 @@ class Heard:
     fact: RoomFact
     command: str
     correlation: str
+    media_stopped: asyncio.Future[float] | None = None
+    """When the media of those that it ends has been stopped, where that is done for many together; Unix time in seconds."""
+
+    @cached_property
+    def may_end_many(self) -> bool:
+        """Whether the fact is not about one session."""
+        return isinstance(self.fact, Dissolved) or len(self._named) > 1
+
+    def ending_of(self, session: str) -> Ending | None:
+        """Return how the fact ends a session; None where it does not."""
+        return self._ending if session in self._named or isinstance(self.fact, Dissolved) else None
+
+    @cached_property
+    def _ending(self) -> Ending:
+        reason = self.fact.reason if isinstance(self.fact, Left) else LeaveReason.DISMISSED
+        return Ending(reason, self.command, self.correlation)
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        return frozenset(end.session for end in self.fact.sessions) if isinstance(self.fact, Left) else frozenset()
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What a session has of media on this gateway. It outlives sockets: a session that is resumed here takes it over."""
 
+import asyncio
 from typing import Any, Protocol
 
 from services.edge_gateway.media.interface import MediaEngine, Offer
@@ -92,9 +93,13 @@ class LocalMedia:
         """Build what the client is told when it goes on with this."""
         return {"media": True, "published": None if self.published is None else self.published.id}
 
-    async def stop(self) -> float:
-        """End all of it, in both directions. Returns Unix time in seconds, taken after the last packet."""
-        stopped_at = await self._engine.stop(self.engine_id)
+    async def stop(self, stopped: asyncio.Future[float] | None = None) -> float:
+        """End all of it, in both directions. Returns Unix time in seconds, taken after the last packet.
+
+        Args:
+            stopped: resolved with that time where somebody else has the engine stop it, together with others.
+        """
+        stopped_at = await (self._engine.stop(self.engine_id) if stopped is None else asyncio.shield(stopped))
         if self.published is not None:
             stream, self.published = self.published, None
             self._board.remove_stream(stream.id)

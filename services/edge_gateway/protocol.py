@@ -14,7 +14,7 @@ MAX_SIG_CHARACTERS = 8192
 RequestId = Annotated[int, Field(strict=True, ge=1, le=2**53 - 1)]
 StreamId = Annotated[str, Field(strict=True, max_length=64)]
 Sdp = Annotated[str, Field(strict=True, max_length=65536)]
-Token = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_-]{1,128}$")]
+Token = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 Mode = Literal["rtc", "live"]
 
 

@@ -4,8 +4,11 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from services.edge_gateway.ending import Ending
 from services.edge_gateway.items import Item, StreamsChanged
+from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.stream import Stream
+from shared.contracts.facts import RoomFact
 from shared.contracts.ids import RoomKey
 
 
@@ -26,8 +29,21 @@ class Member(Protocol):
         """Whether it is in the room, and not about to leave it."""
         ...
 
+    @property
+    def engine_id(self) -> str | None:
+        """What the media engine calls what it has of media; None where it has none."""
+        ...
+
     def post(self, item: Item) -> None:
         """Put something into the session's inbox."""
+        ...
+
+    def is_ready_for(self, fact: RoomFact) -> bool:
+        """Whether a fact is news to it, and there is nothing that it has to do before."""
+        ...
+
+    def tell_ended(self, ending: Ending) -> None:
+        """Tell its browser, before it takes the fact itself. Its media has stopped."""
         ...
 
 
@@ -88,9 +104,10 @@ class LocalRooms:
         """Forget media that is not there any more."""
         self._by_engine_id.pop(engine_id, None)
 
-    def served_by(self, engine_id: str) -> Member | None:
-        """Return whose media that is."""
-        return self._by_engine_id.get(engine_id)
+    def offered(self, offer: Offer) -> None:
+        """Take an offer of the media engine to its session."""
+        if (member := self._by_engine_id.get(offer.session)) is not None:
+            member.post(offer)
 
     def everybody(self) -> list[Member]:
         """Return all sessions."""

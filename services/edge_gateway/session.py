@@ -14,6 +14,7 @@ import structlog
 
 from services.edge_gateway import protocol
 from services.edge_gateway.arrival import Arrival, Joining, Resuming
+from services.edge_gateway.departure import Departure
 from services.edge_gateway.ending import EndedBeforeError, Ending
 from services.edge_gateway.house import House
 from services.edge_gateway.inbox import MAX_ITEMS, Inbox
@@ -37,20 +38,16 @@ from services.edge_gateway.local_media import LocalMedia
 from services.edge_gateway.media.interface import MediaRefusedError, Offer
 from services.edge_gateway.membership import Admission, LeavesAs
 from services.edge_gateway.protocol import CloseCode, ErrorCode, RequestRefusedError
-from services.edge_gateway.receipts import Report
 from services.edge_gateway.socket import Socket
 from services.edge_gateway.stay import Stay
 from services.edge_gateway.view import Told
 from shared.contracts.commands import Role
-from shared.contracts.facts import Attached, Detached, Dissolved, Left
+from shared.contracts.facts import Attached, Detached, RoomFact
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import JoinReply, ResumeReply
 
 log = structlog.get_logger()
 
-ACK_SECONDS = 2.0
-SOON_SECONDS = 0.25
-"""How long a report of stopped media waits for the browser's word: most are one receipt then, and others are told first."""
 _WAITS_FOR_RESUME = Heard | SocketGone | Move | protocol.LeaveRequest
 
 
@@ -68,19 +65,14 @@ class Session:
         self._close_code = CloseCode.ENDED
         self._state = State.JOINING if isinstance(arrival, Joining) else State.RESUMING
         self._inbox = Inbox()
-        self._held: list[Item] = []
         self._stay: Stay | None = None
         self._media: LocalMedia | None = None
         self._inherited = False
         self._heir: Yield | None = None
         self._left_by: Event | None = None
-        self._leave_request: int | None = None
         self._leaving_as: LeavesAs = LeaveReason.TIMED_OUT
         self._refusal: RequestRefusedError | None = None
-        self._ending: Ending | None = None
-        self._report: Report | None = None
-        self._media_stopped_at = 0
-        self._awaits_ack = False
+        self._departure = Departure(self.id, arrival.key.app, house.receipts, socket, self._inbox)
         self._began = time.monotonic()
         self._grace: asyncio.TimerHandle | None = None
         self._membership = house.membership(arrival.key, self.id, self._correlation)
@@ -92,6 +84,19 @@ class Session:
     def is_in(self) -> bool:
         """Whether it is in the room, and not about to leave it."""
         return self._state in (State.JOINED, State.CUT_OFF)
+
+    @property
+    def engine_id(self) -> str | None:
+        """What the media engine calls what it has of media; None where it has none."""
+        return None if self._media is None else self._media.engine_id
+
+    def is_ready_for(self, fact: RoomFact) -> bool:
+        """Whether a fact is news to it, and there is nothing that it has to do before."""
+        return self._state is State.JOINED and self._inbox.is_idle and self._stay is not None and self._stay.is_news(fact)
+
+    def tell_ended(self, ending: Ending) -> None:
+        """Tell its browser, before it takes the fact itself. Its media has stopped."""
+        self._departure.tell(ending)
 
     def post(self, item: Item) -> None:
         """Put something into the inbox. A session that cannot keep up is ended, not served halfway."""
@@ -115,8 +120,9 @@ class Session:
             await self._let_go()
 
     async def _take(self, item: Item) -> None:
-        if self._state is State.RESUMING and isinstance(item, _WAITS_FOR_RESUME):
-            self._hold(item)
+        if self._is_too_early(item):
+            if not self._inbox.hold(item):
+                self._overflowed()
             return
         match item:
             case Heard():
@@ -158,6 +164,10 @@ class Session:
             case _:
                 await self._request(item)
 
+    def _is_too_early(self, item: Item) -> bool:
+        # The reply to a join will say which facts are news.
+        return isinstance(item, _WAITS_FOR_RESUME) if self._state is State.RESUMING else isinstance(item, Heard) and self._stay is None
+
     async def _move(self, event: Event) -> None:
         self._state, actions = move(self._state, event)
         self._left_by = event
@@ -174,7 +184,7 @@ class Session:
                 case Action.START_GRACE:
                     self._start_grace(self._house.hearing.grace_left(time.monotonic()))
                 case Action.TELL_ENDED:
-                    self._tell_ended()
+                    self._departure.say_last_word(reachable=self._socket_lost_at is None)
                 case Action.TELL_REFUSED:
                     self._tell_refused()
                 case Action.DROP_SOCKET:
@@ -186,11 +196,6 @@ class Session:
         if self._state is State.JOINED:
             for message in messages:
                 self._socket.send(message)
-
-    def _hold(self, item: Item) -> None:
-        self._held.append(item)
-        if len(self._held) >= MAX_ITEMS:
-            self._overflowed()
 
     def _overflowed(self) -> None:
         self._log.error("session_inbox_full", limit=MAX_ITEMS)
@@ -219,8 +224,7 @@ class Session:
                 if not await self._take_over(attachment):
                     return
                 await self._admitted(answer, attachment, user, role)
-        held, self._held = self._held, []
-        for item in held:
+        for item in self._inbox.release():
             if self._state is not State.ENDED:
                 await self._take(item)
 
@@ -268,47 +272,36 @@ class Session:
     def _tell_refused(self) -> None:
         error, arrival = self._refusal, self._arrival
         assert error is not None
-        if isinstance(arrival, Resuming):
-            if error.code is ErrorCode.SESSION_UNKNOWN:
-                arrival.failed()
-            if error.code is ErrorCode.INVALID_STATE:
-                # Carried out, and overtaken by a later resume before the answer came.
-                self._socket.close(CloseCode.SUPERSEDED)
-                return
+        if isinstance(arrival, Resuming) and error.code is ErrorCode.INVALID_STATE:
+            # Carried out, and overtaken by a later resume before the answer came.
+            self._socket.close(CloseCode.SUPERSEDED)
+            return
         self._log.info("session_refused", code=error.code, reason=error.message)
         self._socket.send(protocol.refusal(arrival.request, error))
         self._close_code = CloseCode.JOIN_REFUSED
         if isinstance(error, EndedBeforeError):
-            self._ending, self._awaits_ack = error.ending, error.ending.is_told
-            if error.user is not None:
-                self._report = self._reporting(error.ending, error.user)
+            self._departure.refused(error.ending, error.user)
 
     # Being in
 
     async def _hear(self, heard: Heard) -> None:
-        fact = heard.fact
-        if self._stay is None:
-            # The reply will say which facts are news.
-            self._hold(heard)
-            return
+        assert self._stay is not None
+        fact, here, ending = heard.fact, self._house.gateway, heard.ending_of(self.id)
         if not self._stay.is_news(fact):
             return
-        here = self._house.gateway
         match fact:
             case Attached(session=self.id) if fact.attachment > self._stay.attachment and fact.gateway != here:
                 await self._move(Event.MOVED)
             case Detached(session=self.id) if fact.gateway == here and self._state is State.MOVED:
                 await self._move(Event.DETACHED)
-            case Left() if any(end.session == self.id for end in fact.sessions):
-                await self._end(Ending(fact.reason, heard.command, heard.correlation))
-            case Dissolved():
-                await self._end(Ending(LeaveReason.DISMISSED, heard.command, heard.correlation))
+            case _ if ending is not None:
+                await self._end(ending, heard.media_stopped)
             case _:
                 self._tell(*await self._stay.hear(fact))
 
     async def _request(self, request: protocol.Request) -> None:
-        if isinstance(request, protocol.LeaveRequest) and self._leave_request is None:
-            self._leave_request = request.id
+        if isinstance(request, protocol.LeaveRequest) and self._departure.leave_request is None:
+            self._departure.leave_request = request.id
             await self._ask_to_leave()
             return
         if self._state is State.JOINED and self._stay is not None:
@@ -353,17 +346,12 @@ class Session:
         else:
             await self._move(Event.GRACE_OVER)
 
-    async def _end(self, ending: Ending) -> None:
+    async def _end(self, ending: Ending, media_stopped: asyncio.Future[float] | None = None) -> None:
         # Wherever the session lives: as long as a former gateway has not detached, its word is waited for, too.
-        self._ending = ending
-        if self._stay is not None:
-            self._report = self._reporting(ending, self._stay.user)
+        self._departure.end(ending, None if self._stay is None else self._stay.user)
+        if media_stopped is not None:
+            await self._stop_media(media_stopped)
         await self._move(Event.ENDED)
-
-    def _reporting(self, ending: Ending, user: str) -> Report | None:
-        if not ending.wants_receipt:
-            return None
-        return Report(self._house.receipts, self._arrival.key.app, ending.command, self.id, user)
 
     def _hand_over(self) -> None:
         """Give everything to the later attachment that asks, offers that were not taken out of the inbox included."""
@@ -376,19 +364,11 @@ class Session:
             media.open_offer = offer
         self._heir.inherit(media)
 
-    async def _stop_media(self) -> None:
+    async def _stop_media(self, stopped: asyncio.Future[float] | None = None) -> None:
         if self._media is not None:
-            media, self._media = self._media, None
-            stopped_at = await media.stop()
-            self._media_stopped_at = int(stopped_at * 1000)
-            self._house.rooms.stopped(media.engine_id)
-
-    def _tell_ended(self) -> None:
-        if self._leave_request is not None:
-            self._socket.send(protocol.result(self._leave_request, {}))
-        elif self._ending is not None and self._socket_lost_at is None:
-            self._socket.send_text(self._ending.notice())
-            self._awaits_ack = True
+            self._departure.media_stopped_at = int(await self._media.stop(stopped) * 1000)
+            self._house.rooms.stopped(self._media.engine_id)
+            self._media = None
 
     async def _let_go(self) -> None:
         """The one exit: media stopped, the others told, the browser told and heard, the socket closed, one line written."""
@@ -401,32 +381,15 @@ class Session:
         broken = self._state is not State.ENDED
         if broken and self.attachment is not None:
             self._house.in_background(self._membership.leave(self.attachment, LeaveReason.TIMED_OUT))
-        told = await self._take_leave() if self._awaits_ack else None
-        if not self._awaits_ack:
-            self._write_report(told=False)
+        told = await self._departure.finish()
         self._socket.close(CloseCode.GOING_AWAY if broken else self._close_code)
         self._inbox.clear()
         self._log_end(told=told)
 
-    async def _take_leave(self) -> bool:
-        """Wait for the browser's word that its application was told, and report what is certain by then."""
-        for _ in range(2):
-            # By then the notice is with the transport; so are those of all others whom the same fact has ended.
-            await asyncio.sleep(0)
-        told = await self._inbox.acknowledged(SOON_SECONDS)
-        self._write_report(told=bool(told))
-        if told is None and (told := await self._inbox.acknowledged(ACK_SECONDS - SOON_SECONDS)):
-            self._write_report(told=True)
-        return bool(told)
-
-    def _write_report(self, *, told: bool) -> None:
-        if self._report is not None:
-            self._report.write(self._media_stopped_at if self._stay is not None else None, told=told)
-
     def _log_end(self, *, told: bool | None) -> None:
         seconds = round(time.monotonic() - self._began, 3)
-        if self._ending is not None:
-            self._log.info("session_ended", reason=self._ending.reason, cause=self._ending.correlation, told=told, seconds=seconds)
+        if (ending := self._departure.ending) is not None:
+            self._log.info("session_ended", reason=ending.reason, cause=ending.correlation, told=told, seconds=seconds)
         elif self._left_by in (Event.YIELD, Event.SUPERSEDED, Event.DETACHED, Event.CLOSING):
             self._log.info("session_let_go", why=self._left_by.name.lower(), seconds=seconds)
         elif self._stay is not None:

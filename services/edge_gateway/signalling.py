@@ -27,6 +27,7 @@ from services.edge_gateway.protocol import (
 )
 from services.edge_gateway.session import Session
 from services.edge_gateway.socket import Socket
+from shared.contracts.ids import RoomKey
 from shared.rates import RateLimits
 
 log = structlog.get_logger()
@@ -134,11 +135,12 @@ class Signalling:
     def _check(self, request: JoinRequest | ResumeRequest, address: str, house: House | None) -> Arrival:
         now, ready = time.monotonic(), house is not None
         if isinstance(request, ResumeRequest):
-            self._admission.check_resume(address, monotonic=now, ready=ready)
-            return resuming(request, failed=lambda: self._admission.failed(address, time.monotonic()))
+            self._admission.check_resume(request, address, monotonic=now, ready=ready)
+            return resuming(request)
         self._admission.check_join(request, address, unix_time=time.time(), monotonic=now, ready=ready)
         assert house is not None
-        return joining(request, house.new_id(), house.new_token())
+        session = house.new_id()
+        return joining(request, session, house.new_token(RoomKey(request.app, request.room), session))
 
     async def _take(self, reader: "_Reader", socket: Socket, session: Session) -> None:
         text = await reader.read()

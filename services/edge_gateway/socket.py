@@ -1,4 +1,4 @@
-"""The sending half of a browser's WebSocket: a bounded queue, and one task that empties it."""
+"""The sending half of a browser's WebSocket: what cannot be written at once waits in a bounded queue, which one task empties."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from services.edge_gateway import protocol
 from services.edge_gateway.protocol import CloseCode
+from shared.http_server import write_at_once
 
 log = structlog.get_logger()
 
@@ -21,23 +22,24 @@ class Socket:
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
+        self._write_at_once = write_at_once(websocket.scope)
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._queued_bytes = 0
         self._closing = asyncio.Event()
         self._close_code = CloseCode.ENDED
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Queue a message; after :meth:`close` it goes nowhere."""
+        """Send a message; after :meth:`close` it goes nowhere."""
         self.send_text(protocol.encode(message))
 
     def send_text(self, text: str) -> None:
-        """Queue a message that is encoded, in ASCII: a character is a byte."""
+        """Send a message that is encoded, in ASCII: a character is a byte."""
         if self._closing.is_set():
             return
-        self._queued_bytes += len(text)
-        if self._queued_bytes > MAX_QUEUED_BYTES:
+        if self._queued_bytes + len(text) > MAX_QUEUED_BYTES:
             self.close(CloseCode.SLOW)
-        else:
+        elif self._queued_bytes or not self._write_at_once(text):
+            self._queued_bytes += len(text)
             self._queue.put_nowait(text)
 
     def close(self, code: int) -> None:

@@ -1,8 +1,9 @@
-"""The owner of one partition: takes what is queued to the partition's writer, all of it at once, and answers."""
+"""The owner of one partition: takes what is queued to the partition's writer, and answers what that has committed."""
 
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,10 +11,11 @@ import structlog
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from services.room_registry.ahead import Asked, Loss
 from services.room_registry.domain.partition import Partition
 from services.room_registry.intake import parse_command
 from services.room_registry.ledger import MAX_BATCH
-from services.room_registry.writer import Asked, Loss, Writer, not_owner
+from services.room_registry.writer import Writer, not_owner
 from shared.bus.replies import respond
 from shared.contracts.errors import RefusalCode, RefusedError
 from shared.contracts.replies import Refusal, Reply
@@ -21,16 +23,16 @@ from shared.contracts.replies import Refusal, Reply
 log = structlog.get_logger()
 
 MAX_QUEUED = 4096
+_MAX_UNDER_WAY = 2 * MAX_BATCH
+"""Requests with the writer: those in the commit under way, and those that are decided meanwhile."""
 
 
 class Request(NamedTuple):
     """What is to be carried out, and since when."""
 
-    message: Msg | None
-    """None: the owner asks itself, and nobody waits for the answer."""
+    item: Msg | Loss
     asked: Asked | None
-    """None: it is no command, and ``refusal`` says why."""
-    refusal: Refusal | None
+    """None: it is no command."""
     began: float
 
 
@@ -49,8 +51,10 @@ class Owner:
         self._partitions = partitions
         self._new_id = new_id
         self._queue: asyncio.Queue[Msg | Loss] = asyncio.Queue(MAX_QUEUED)
+        self._under_way: deque[Request] = deque()
         self._subscription: Subscription | None = None
-        self._yielded = asyncio.Event()
+        self._stirred = asyncio.Event()
+        """Something is queued, or committed, or somebody else has taken the partition over."""
         self._log = log.bind(partition=writer.number)
 
     @property
@@ -67,6 +71,7 @@ class Owner:
         """Queue a command, or refuse it when the queue is full."""
         try:
             self._queue.put_nowait(message)
+            self._stirred.set()
         except asyncio.QueueFull:
             self._log.warning("queue_full", limit=MAX_QUEUED)
             await respond(message, Refusal(code=RefusalCode.OVERLOADED, message="the partition's queue is full", retry=True))
@@ -75,11 +80,12 @@ class Owner:
         """Queue a gateway to be declared lost, silent or not. Whoever finds it lost says so again until that is committed."""
         with contextlib.suppress(asyncio.QueueFull):
             self._queue.put_nowait(Loss(gateway, self._new_id(), silent))
+            self._stirred.set()
 
     def folded(self) -> None:
         """Look whether somebody else has taken the partition over."""
         if self._writer.yielded():
-            self._yielded.set()
+            self._stirred.set()
 
     async def own(self) -> None:
         """Take the partition over and serve it until somebody else does. Called when commands are queued already.
@@ -87,19 +93,22 @@ class Owner:
         Raises:
             CorruptStreamError: the stream cannot be folded.
         """
-        self._yielded.clear()
         await self._writer.take_over()
-        yielded = asyncio.create_task(self._yielded.wait())
+        committing: asyncio.Task[list[Reply | None]] | None = None
         try:
-            while self.serving:
-                waiting = asyncio.create_task(self._queue.get())
-                await asyncio.wait({waiting, yielded}, return_when=asyncio.FIRST_COMPLETED)
-                if waiting.done():
-                    await self._answer(self._with_what_is_queued(waiting.result()))
-                else:
-                    waiting.cancel()
+            while self.serving or committing is not None:
+                self._stirred.clear()
+                await self._ask_what_is_queued()
+                if committing is None and self._under_way:
+                    committing = asyncio.create_task(self._writer.commit())
+                    committing.add_done_callback(lambda _: self._stirred.set())
+                await self._stirred.wait()
+                if committing is not None and committing.done():
+                    replies, committing = committing.result(), None
+                    await self._answer_oldest(replies)
         finally:
-            yielded.cancel()
+            if committing is not None:
+                committing.cancel()
             self._writer.stand_by()
 
     def taking_from(self, subscription: Subscription) -> None:
@@ -118,40 +127,33 @@ class Owner:
 
     async def give_back(self) -> None:
         """Answer what was not decided: its senders find the new owner with the same id."""
+        await self._answer_oldest([not_owner() for _ in self._under_way])
         while not self._queue.empty():
             item = self._queue.get_nowait()
             if not isinstance(item, Loss):
                 await respond(item, not_owner())
             self._queue.task_done()
 
-    def _with_what_is_queued(self, first: Msg | Loss) -> list[Msg | Loss]:
-        items = [first]
-        while len(items) < MAX_BATCH and not self._queue.empty():
-            items.append(self._queue.get_nowait())
-        return items
+    async def _ask_what_is_queued(self) -> None:
+        while len(self._under_way) < _MAX_UNDER_WAY and not self._queue.empty():
+            item, began = self._queue.get_nowait(), time.monotonic()
+            try:
+                asked = item if isinstance(item, Loss) else parse_command(item.subject, item.data, self.number, self._partitions)
+            except RefusedError as error:
+                await self._answer(Request(item, None, began), Refusal(code=error.code, message=error.message))
+            else:
+                self._under_way.append(Request(item, asked, began))
+                self._writer.ask(asked)
 
-    async def _answer(self, items: Sequence[Msg | Loss]) -> None:
-        requests = [self._parse(item) for item in items]
-        try:
-            answers = iter(await self._writer.carry_out([request.asked for request in requests if request.asked is not None]))
-            for request in requests:
-                reply: Reply | None = request.refusal if request.asked is None else next(answers)
-                if request.message is not None and reply is not None:
-                    await respond(request.message, reply)
-                self._log_line(request, reply)
-        finally:
-            for _ in items:
-                self._queue.task_done()
+    async def _answer_oldest(self, replies: Sequence[Reply | None]) -> None:
+        for reply in replies:
+            await self._answer(self._under_way.popleft(), reply)
 
-    def _parse(self, item: Msg | Loss) -> Request:
-        began = time.monotonic()
-        if isinstance(item, Loss):
-            return Request(None, item, None, began)
-        try:
-            command = parse_command(item.subject, item.data, self.number, self._partitions)
-        except RefusedError as error:
-            return Request(item, None, Refusal(code=error.code, message=error.message), began)
-        return Request(item, command, None, began)
+    async def _answer(self, request: Request, reply: Reply | None) -> None:
+        if reply is not None and not isinstance(request.item, Loss):
+            await respond(request.item, reply)
+        self._log_line(request, reply)
+        self._queue.task_done()
 
     def _log_line(self, request: Request, reply: Reply | None) -> None:
         asked = request.asked
@@ -161,8 +163,8 @@ class Owner:
         if isinstance(asked, Loss):
             self._log.warning("gateway_lost", seq=self.partition.last_seq, gateway=asked.gateway, silent=asked.silent, **fields)
             return
-        if request.message is not None:
-            fields["subject"] = request.message.subject
+        if not isinstance(request.item, Loss):
+            fields["subject"] = request.item.subject
         if asked is not None:
             fields |= {"verb": asked.verb, "command": asked.id, "correlation": asked.correlation or asked.id}
             fields |= {"app": asked.app, "room": asked.room}

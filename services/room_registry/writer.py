@@ -1,40 +1,30 @@
 """The writer of one partition: decides what is asked, commits what that comes to, folds it, answers. In this order.
 
-Only what is committed exists: nothing is answered before the commit, and the state changes only by what was committed. When
-the outcome of a commit is unknown, or the fence refused it, the writer reads the truth; if nobody else has taken over, it
-takes over again and decides the same commands anew. If somebody has, the answer is ``not_owner``, and the senders send them
-again.
+Only what is committed exists: nothing is answered before the commit, and the state changes only by what was committed. While
+one commit is under way, what is asked meanwhile is decided already, on a draft that holds what is under way; it is committed
+next. When the outcome of a commit is unknown, or the fence refused it, everything decided on that draft is thrown away, and
+the writer reads the truth; if nobody else has taken over, it takes over again and decides the same questions anew. If somebody
+has, the answer is ``not_owner``, and the senders send them again.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
 
 import structlog
 
-from services.room_registry.domain.decisions import Entry, begin_epoch, decide, lose
+from services.room_registry.ahead import Ahead, Asked, Decided, decide_one
+from services.room_registry.domain.decisions import Entry, begin_epoch
 from services.room_registry.domain.partition import Partition
 from services.room_registry.ledger import MAX_BATCH, Ledger
-from shared.contracts.commands import RoomCommand
 from shared.contracts.errors import FencedError, RefusalCode, RefusedError, UnavailableError, UnknownOutcomeError
 from shared.contracts.replies import Refusal, Reply
 
 log = structlog.get_logger()
 
 _BACKOFF_SECONDS = 0.25
-
-
-class Loss(NamedTuple):
-    """A gateway that the owner has found to be lost."""
-
-    gateway: str
-    command: str
-    """The id under which that is committed."""
-    silent: bool = True
-    """Nothing leaves it any more."""
-
-
-Asked = RoomCommand | Loss
+_MAX_AHEAD = 2000
+"""Decisions on one draft. It never forgets what it holds; a new one is begun when everything on it is committed."""
 
 
 async def _back_off() -> None:
@@ -77,6 +67,16 @@ class Writer:
         self._clock = clock
         self._new_id = new_id
         self._back_off = back_off
+        self._asked: deque[Asked] = deque()
+        """Not decided yet, or not any more."""
+        self._decided: deque[Decided] = deque()
+        """Decided after what is asked for in the commit under way, if there is one."""
+        self._ahead: Ahead | None = None
+        self._expected = 0
+        """The sequence of the message that the next commit follows: what was decided, was decided upon that one. The partition
+        may have folded another one since, which somebody else wrote."""
+        self._singly = 0
+        """So many are to be committed one by one."""
         self._log = log.bind(partition=number)
 
     def yielded(self) -> bool:
@@ -88,8 +88,10 @@ class Writer:
         return True
 
     def stand_by(self) -> None:
-        """Decide nothing any more."""
+        """Decide nothing any more, and forget what was asked."""
         self.serving = False
+        self._throw_away(())
+        self._asked.clear()
 
     async def take_over(self) -> None:
         """Become the one writer: write an epoch, which ends every other one's, and fold everything up to it."""
@@ -107,59 +109,76 @@ class Writer:
                 self._log.info("partition_owned", epoch=seq, rooms=len(self.partition.rooms))
             return
 
-    async def carry_out(self, asked: Sequence[Asked]) -> list[Reply | None]:
-        """Decide, commit, and return an answer for each; None is for a loss that is committed."""
-        while True:
-            replies, entries = self._decide(asked)
+    def ask(self, asked: Asked) -> None:
+        """Have something carried out by the next :meth:`commit`, or a later one."""
+        self._asked.append(asked)
+        self._decide_ahead()
+
+    async def commit(self) -> list[Reply | None]:
+        """Commit what was asked, as much of it as goes into one commit, and return the answers.
+
+        They are in the order of the questions; None is for a loss that is declared. Called again when it has returned, as long
+        as something asked is not answered; questions may come at any time.
+        """
+        while self.serving:
+            group = self._next_group()
+            entries = [entry for decided in group for entry in decided.entries]
             try:
-                await self._commit(entries)
+                await self._append(entries)
             except RefusedError as error:
-                if len(asked) > 1:
-                    # One of them may be at fault; the others must not suffer for it.
-                    return [reply for each in asked for reply in await self.carry_out([each])]
-                return [Refusal(code=error.code, message=error.message, retry=error.code is RefusalCode.OVERLOADED)]
+                self._throw_away(group)
+                if len(group) == 1:
+                    self._asked.popleft()
+                    self._singly = max(0, self._singly - 1)
+                    return [Refusal(code=error.code, message=error.message, retry=error.code is RefusalCode.OVERLOADED)]
+                # One of them may be at fault; the others must not suffer for it.
+                self._singly = len(group)
             except (FencedError, UnknownOutcomeError) as error:
                 self._log.warning("commit_uncertain", messages=len(entries), reason=str(error))
-                if not await self._still_mine():
-                    return [not_owner() for _ in asked]
+                self._throw_away(group)
+                await self._own_anew()
             else:
-                return replies
+                self._singly = max(0, self._singly - 1)
+                if self._decided and self._ahead is not None:
+                    self._ahead.committed(group)
+                else:
+                    self._ahead = None
+                return [decided.reply for decided in group]
+        self._throw_away(())
+        answers: list[Reply | None] = [not_owner() for _ in self._asked]
+        self._asked.clear()
+        return answers
 
-    def _decide(self, asked: Sequence[Asked]) -> tuple[list[Reply | None], list[Entry]]:
-        """Decide one after the other, each on what the ones before it would leave."""
-        draft = self.partition.draft()
-        now = self._clock()
-        replies: list[Reply | None] = []
-        entries: list[Entry] = []
-        decided: dict[str, tuple[RoomCommand, Reply]] = {}
-        for number, each in enumerate(asked, start=1):
-            reply: Reply | None = None
-            new: tuple[Entry, ...] = ()
-            if isinstance(each, Loss):
-                new = lose(draft, each.gateway, each.command, now, silent=each.silent)
-                if not new and draft.lost.get(each.gateway) is None:
-                    reply = Refusal(code=RefusalCode.OVERLOADED, message="too many lost gateways are remembered", retry=True)
-            elif (known := decided.get(each.id)) is not None and known[0] == each:
-                # Sent again while it waited here.
-                reply = known[1]
-            else:
-                reply, new = decide(draft, each, now)
-                decided[each.id] = each, reply
-            replies.append(reply)
-            entries += new
-            if number < len(asked):
-                for entry in new:
-                    draft.fold(draft.last_seq + 1, entry.key, entry.message)
-        return replies, entries
+    def _next_group(self) -> list[Decided]:
+        if self._ahead is None:
+            self._expected = self.partition.last_seq
+            if len(self._asked) == 1:
+                # Nothing is decided upon it before it is committed: that takes no draft.
+                return [decide_one(self.partition, self._asked.popleft(), self._clock())]
+            self._ahead = Ahead(self.partition)
+        self._decide_ahead()
+        return [self._decided.popleft() for _ in range(min(len(self._decided), 1 if self._singly else MAX_BATCH))]
 
-    async def _commit(self, entries: Sequence[Entry]) -> None:
+    def _decide_ahead(self) -> None:
+        """Decide what is asked, as far as there is a draft for it, and no more than the next commit takes."""
+        ahead = self._ahead
+        while self._asked and ahead is not None and ahead.decisions < _MAX_AHEAD and len(self._decided) < MAX_BATCH:
+            self._decided.append(ahead.decide(self._asked.popleft(), self._clock()))
+
+    def _throw_away(self, group: Sequence[Decided]) -> None:
+        """Have a group, and all that was decided after it, not decided any more."""
+        self._asked.extendleft(decided.asked for decided in reversed(group))
+        self._ahead = None
+
+    async def _append(self, entries: Sequence[Entry]) -> None:
         for start in range(0, len(entries), MAX_BATCH):
             batch = entries[start : start + MAX_BATCH]
-            sequences = await self._ledger.commit(self.number, self.partition.last_seq, batch)
+            sequences = await self._ledger.commit(self.number, self._expected, batch)
+            self._expected = sequences[-1]
             for seq, entry in zip(sequences, batch, strict=True):
                 self.partition.fold(seq, entry.key, entry.message)
 
-    async def _still_mine(self) -> bool:
+    async def _own_anew(self) -> None:
         """After a commit that may or may not be in: read the truth, and if nobody else owns the partition, own it anew."""
         while True:
             try:
@@ -168,10 +187,9 @@ class Writer:
             except UnavailableError as error:
                 self._log.warning("truth_waits", reason=str(error))
                 await self._back_off()
-        if self.partition.owner != self._name:
-            return False
-        await self.take_over()
-        return self.serving
+        self.yielded()
+        if self.serving:
+            await self.take_over()
 
 
 def not_owner() -> Refusal:

@@ -13,6 +13,7 @@
 Messages that concern no single room have `_` as app and room.
 """
 
+import functools
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -254,7 +255,7 @@ def parse_subject(subject: str) -> Address:
         InvalidIdError: it is none of them, or a token is not what it should be.
     """
     tokens = subject.split(".")
-    if len(tokens) != 7 or ".".join(tokens[:2]) != PREFIX or tokens[2] not in ("cmd", "evt", "pub"):
+    if len(tokens) != 7 or not subject.startswith(f"{PREFIX}.") or tokens[2] not in ("cmd", "evt", "pub"):
         raise InvalidIdError("not a subject of commands or events")
     _, _, _, partition, app, room, verb = tokens
     try:
@@ -263,4 +264,10 @@ def parse_subject(subject: str) -> Address:
         raise InvalidIdError(f"unknown verb {verb!r}") from error
     if app == NOWHERE and room == NOWHERE:
         return Address(partition, None, known)
-    return Address(partition, RoomKey(parse_app_token(app), parse_room_token(room)), known)
+    return Address(partition, _place(app, room), known)
+
+
+@functools.lru_cache(maxsize=4096)
+def _place(app: str, room: str) -> RoomKey:
+    """Read the two tokens of a room. What is talked about now is talked about again in a moment; what is refused is not kept."""
+    return RoomKey(parse_app_token(app), parse_room_token(room))

@@ -9,6 +9,7 @@ from nats.js import api
 from stagedoor_client import RefusedError, SignallingClient
 
 from services.edge_gateway import hearing
+from shared.auth import resume_token
 from shared.bus.follower import Follower, StreamRestoredError
 from shared.bus.stream import EventStream
 from shared.clients.leases import GatewayLeases
@@ -17,7 +18,7 @@ from shared.contracts.facts import GatewayLost
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.subjects import GATEWAY_STREAM, REPUBLISH_DESTINATION, REPUBLISH_SOURCE, STREAM
 from shared.service import ServiceFailedError
-from tests.edge_gateway.conftest import APP, gateway_running, usersig
+from tests.edge_gateway.conftest import APP, ROOM, SECRET, gateway_running, usersig
 
 
 async def republish(bus, *, on):
@@ -197,7 +198,7 @@ async def test_a_gateway_whose_rounds_do_not_finish_takes_nobody(gateway, bus, m
         while (answer := await readiness(gateway.url))[0] == 200:
             await asyncio.sleep(0.05)
     assert answer[1][0].startswith("the event stream was last heard")
-    for refused in await refusals(gateway, "a" * 32, "token"):
+    for refused in await refusals(gateway, "a" * 32, resume_token.make(SECRET, ROOM, "a" * 32, bytes(16))):
         assert (refused.code, refused.retry) == ("unavailable", True)
         assert "takes no sessions" in str(refused)
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from stagedoor_client import SignallingClient
 
-import services.edge_gateway.session as session_module
+import services.edge_gateway.departure as departure_module
 from shared.contracts.commands import Verb
 from shared.contracts.errors import RefusalCode
 from shared.contracts.reasons import LeaveReason
@@ -89,7 +89,7 @@ async def test_only_the_removed_session_is_told(gateway, registry):
 
 async def test_a_browser_that_does_not_acknowledge_is_closed_all_the_same(gateway, registry, monkeypatch):
     """After a bounded wait."""
-    monkeypatch.setattr(session_module, "ACK_SECONDS", 0.1)
+    monkeypatch.setattr(departure_module, "ACK_SECONDS", 0.1)
     async with gateway.joined("ann") as ann:
         await registry.leave(ann.session, LeaveReason.REMOVED)
         await ann.expect("ended")

@@ -5,10 +5,11 @@ import contextlib
 
 import pytest
 
-import services.edge_gateway.session as session_module
+import services.edge_gateway.departure as departure_module
 from services.edge_gateway.receipts import ReceiptBook, Report
 from shared.clients.gathering import Gathering
 from shared.clients.receipts import Receipts
+from shared.contracts.commands import Verb
 from shared.contracts.errors import UnavailableError
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.receipts import Receipt, SessionReceipt
@@ -44,12 +45,25 @@ async def test_a_removal_is_confirmed_when_the_browser_has_acknowledged(gateway,
 
 async def test_a_browser_that_does_not_answer_leaves_its_removal_fenced(gateway, registry, heard, monkeypatch):
     """That much is certain: its media has stopped."""
-    monkeypatch.setattr(session_module, "ACK_SECONDS", 0.2)
+    monkeypatch.setattr(departure_module, "ACK_SECONDS", 0.2)
     async with gateway.joined("ann") as ann:
         await registry.leave(ann.session, LeaveReason.REMOVED)
         await ann.closed()
         await heard.until(lambda: bool(heard.sessions), 5)
         assert [report.told_at for report in heard.sessions[ann.session].values()] == [None]
+
+
+async def test_a_session_that_nobody_here_holds_is_reported_all_the_same(gateway, registry, heard):
+    """Its join was carried out, and its answer lost: whoever removes it waits for this gateway's word."""
+    async with gateway.joined("ann"):
+        here = (await registry.next(Verb.JOIN))["gateway"]
+        for session in ("e" * 32, "f" * 32):
+            await registry.join({"session": session, "user": "bob", "role": "anchor", "gateway": here})
+        await registry.leave("e" * 32, LeaveReason.REMOVED)
+        await registry.dismiss()
+        await heard.until(lambda: len(heard.sessions) == 3, 5)
+        for session in ("e" * 32, "f" * 32):
+            assert heard.sessions[session][here].media_stopped_at is not None
 
 
 async def test_a_browser_that_is_cut_off_is_fenced(gateway, registry, heard):

@@ -325,3 +325,18 @@ async def test_what_the_registry_refuses_for_now_may_be_tried_again(gateway, reg
         error = json.loads((await browser.next())[1])["error"]
         assert (error["code"], error["retry"]) == ("unavailable", True)
         registry.answer_with(registry._answer)
+
+
+async def test_where_there_is_room_nothing_waits_for_its_turn(gateway, registry, monkeypatch):
+    """Messages are written when they are sent; only the ends of the connection go the long way."""
+    sent, send = [], WebSocketProtocol.send
+
+    async def watched(self, message):
+        sent.append(message["type"])
+        await send(self, message)
+
+    monkeypatch.setattr(WebSocketProtocol, "send", watched)
+    async with gateway.joined("ann") as ann:
+        await ann.leave()
+        await ann.closed()
+    assert sent == ["websocket.accept", "websocket.close"]

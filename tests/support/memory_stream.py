@@ -77,7 +77,7 @@ class MemoryStream:
 
 
 class MemoryConnection:
-    """A connection to a :class:`MemoryStream`, for one ledger. Each publish that waits for an answer is a point."""
+    """A connection to a :class:`MemoryStream`, for one ledger. Each publish that waits for an answer is two points: the first decides."""
 
     def __init__(self, stream):
         self.stream = stream
@@ -112,6 +112,8 @@ class _JetStream:
         if fate in (Fate.LOST, Fate.LATE):
             raise nats.errors.TimeoutError
         seq = act()
+        # The answer is on its way; who follows the stream may be faster.
+        await point()
         if fate is Fate.UNANSWERED:
             raise nats.errors.TimeoutError
         return PubAck(stream="memory", seq=seq)

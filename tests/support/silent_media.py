@@ -40,9 +40,10 @@ class SilentMedia:
         if number != self.offers.get(session):
             raise MediaRefusedError("invalid_state", "that offer is not open")
 
-    async def stop(self, session):
-        self.calls.append(("stop", session))
-        self.published.pop(session, None)
+    async def stop(self, *sessions):
+        for session in sessions:
+            self.calls.append(("stop", session))
+            self.published.pop(session, None)
         return 0.0
 
     def allow_until(self, deadline):

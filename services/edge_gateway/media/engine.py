@@ -124,19 +124,16 @@ class UdpMediaEngine:
         if subscriber.answer(number, sdp):
             self._offer_soon(session)
 
-    async def stop(self, session: str) -> float:
+    async def stop(self, *sessions: str) -> float:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
-        publication = self._silence_publication(session)
-        subscriber = self._subscribers.pop(session, None)
-        if subscriber is not None:
-            subscriber.silence()
-        self._offers_due.pop(session, None)
+        silenced = [
+            (session, self._silence(session)) for session in sessions if session in self._publications or session in self._subscribers
+        ]
         stopped = time.time()
         # Only now is DTLS told to end: its close_notify is no media, and it must not come before the silence.
-        peers = [user.peer for user in (publication, subscriber) if user is not None]
-        for peer in peers:
-            await peer.close()
-        if peers:
+        for session, peers in silenced:
+            for peer in peers:
+                await peer.close()
             log.info("media_stopped", session=session, at=stopped)
         return stopped
 
@@ -148,8 +145,7 @@ class UdpMediaEngine:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         self._timer.cancel()
         peers = [user.peer for user in self._publications.values()] + [user.peer for user in self._subscribers.values()]
-        for session in [*self._publications, *self._subscribers]:
-            await self.stop(session)
+        await self.stop(*self._publications, *self._subscribers)
         self._mux.close()
         for peer in peers:
             await peer.ended()
@@ -159,6 +155,15 @@ class UdpMediaEngine:
 
     def _describe(self, peer: Peer) -> LocalTransport:
         return LocalTransport(peer.credentials, self._fingerprint, self._settings.candidates, self._mux.port)
+
+    def _silence(self, session: str) -> list[Peer]:
+        """End what a session sends and receives. Returns its peer connections, which are still open."""
+        publication = self._silence_publication(session)
+        subscriber = self._subscribers.pop(session, None)
+        if subscriber is not None:
+            subscriber.silence()
+        self._offers_due.pop(session, None)
+        return [user.peer for user in (publication, subscriber) if user is not None]
 
     def _silence_publication(self, session: str) -> Publication | None:
         """End a publication for everybody, without telling its client."""

@@ -100,11 +100,11 @@ class MediaEngine(Protocol):
         """
         ...
 
-    async def stop(self, session: str) -> float:
-        """End all media of a session, in both directions; harmless when there is none.
+    async def stop(self, *sessions: str) -> float:
+        """End all media of these sessions, in both directions; harmless where there is none.
 
-        After it returns no RTP or RTCP packet to or from the session leaves, ever. Others lose its tracks and get new
-        offers. The caller does not use the session again.
+        After it returns no RTP or RTCP packet to or from them leaves, ever. Others lose their tracks and get new
+        offers. The caller uses none of them again, but may stop it again.
 
         Returns:
             Unix time in seconds, taken after the last send.

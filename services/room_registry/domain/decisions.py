@@ -1,14 +1,15 @@
 """Deciding: a command and the state of its partition go in; the answer, and what is to be committed before it leaves, come out."""
 
+import functools
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from services.room_registry.domain.ended import Ended
 from services.room_registry.domain.partition import Partition
-from services.room_registry.domain.room import Room, Session, evolve
+from services.room_registry.domain.room import Room, Session
 from shared.contracts.commands import Command, Detach, Dismiss, Join, Leave, Remove, Resume, Role, RoomCommand, SwitchRole, Verb
 from shared.contracts.errors import RefusalCode
 from shared.contracts.facts import (
@@ -20,7 +21,6 @@ from shared.contracts.facts import (
     GatewayLost,
     Left,
     Remembered,
-    RoomFact,
     SessionBarred,
     UsersBarred,
 )
@@ -138,8 +138,9 @@ class _Deciding:
         if command.session not in room.sessions and (refusal := self._why_not(room, command)) is not None:
             return self._decision(command, refusal)
         facts = room.join(command)
-        room = _after(room, facts, command)
-        return self._decision(command, JoinReply(incarnation=room.incarnation, seq=room.seq, roster=_roster(room, command.session)), facts)
+        replaced = [end.session for fact in facts if isinstance(fact, Left) for end in fact.sessions]
+        roster = _roster(room, {command.session, *replaced})
+        return self._decision(command, JoinReply(incarnation=room.incarnation, seq=room.seq + len(facts), roster=roster), facts)
 
     def _why_not(self, room: Room, command: Join) -> Refusal | None:
         if (ended := self.partition.ended.get(command.session)) is not None:
@@ -185,12 +186,11 @@ class _Deciding:
             return self._decision(command, refusal)
         room = self.partition.rooms[command.key]
         facts = room.resume(command)
-        room = _after(room, facts, command)
         reply = ResumeReply(
             incarnation=room.incarnation,
-            seq=room.seq,
-            roster=_roster(room, session.id),
-            attachment=room.sessions[session.id].attachment,
+            seq=room.seq + len(facts),
+            roster=_roster(room, {session.id}),
+            attachment=session.attachment + len(facts),
             user=session.user,
             role=session.role,
         )
@@ -299,20 +299,28 @@ class _Deciding:
 
     def _entries(self, command: RoomCommand, facts: Sequence[Fact], remembered: Remembered | None) -> Iterator[Entry]:
         chunks = list(_chunks(facts)) or [()]
-        correlation = command.correlation or command.id
         for number, chunk in enumerate(chunks, start=1):
             last = remembered if number == len(chunks) else None
-            message = _message(self.partition, command.key, command.id, self.now, chunk)
-            yield Entry(command.key, command.verb, message.model_copy(update={"correlation": correlation, "remembered": last}))
+            message = _message(self.partition, command.key, command.id, self.now, chunk, command.correlation, last)
+            yield Entry(command.key, command.verb, message)
 
 
-def _message(partition: Partition, key: RoomKey | None, command: str, now: int, facts: Sequence[Fact]) -> Committed:
+def _message(  # noqa: PLR0917 -- they are the message's
+    partition: Partition,
+    key: RoomKey | None,
+    command: str,
+    now: int,
+    facts: Sequence[Fact],
+    correlation: str | None = None,
+    remembered: Remembered | None = None,
+) -> Committed:
     return Committed(
         command=command,
-        correlation=command,
+        correlation=correlation or command,
         at=max(now, partition.at),
         app=key.app if key else None,
         room=key.room if key else None,
+        remembered=remembered,
         facts=tuple(facts),
     )
 
@@ -326,14 +334,14 @@ def _session(partition: Partition, command: Join | Resume | Leave | SwitchRole) 
     return None if room is None else room.sessions.get(command.session)
 
 
-def _after(room: Room, facts: Sequence[RoomFact], command: RoomCommand) -> Room:
-    for fact in facts:
-        room = evolve(room, fact, command.id)
-    return room
+def _roster(room: Room, without: Collection[str]) -> tuple[Peer, ...]:
+    return tuple(_peer(peer.id, peer.user) for peer in room.anchors.values() if peer.id not in without)
 
 
-def _roster(room: Room, session: str) -> tuple[Peer, ...]:
-    return tuple(Peer(session=peer.id, user=peer.user) for peer in room.anchors.values() if peer.id != session)
+@functools.lru_cache(maxsize=16_384)
+def _peer(session: str, user: str) -> Peer:
+    """Describe an anchor. Everybody who comes is told of everybody who is there."""
+    return Peer(session=session, user=user)
 
 
 def _refusal(code: RefusalCode, message: str, *, retry: bool = False) -> Refusal:

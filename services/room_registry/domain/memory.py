@@ -2,10 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, KeysView, MutableMapping
-from typing import Generic, TypeVar
+from enum import Enum
+from typing import Generic, Literal, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+T = TypeVar("T")
 
 
 class Memory(Generic[K, V]):
@@ -19,11 +21,13 @@ class Memory(Generic[K, V]):
     def __init__(self, age_ms: int, below: "Memory[K, V] | None" = None) -> None:
         self._age_ms = age_ms
         self._below = below
+        # What lies below a draft may get by and by what the draft holds already: it is counted once.
+        self._count_below = 0 if below is None else len(below)
         self._values: OrderedDict[K, tuple[int, V]] = OrderedDict()
         self._changed: dict[K, V] = {}
 
     def __len__(self) -> int:
-        return len(self._values) + (0 if self._below is None else len(self._below))
+        return len(self._values) + self._count_below
 
     def get(self, key: K) -> V | None:
         """Return what is remembered of a key."""
@@ -68,34 +72,43 @@ class Memory(Generic[K, V]):
         return Memory(self._age_ms, self)
 
 
+class _Deleted(Enum):
+    """What an overlay holds for a key that is not there any more."""
+
+    DELETED = 0
+
+
 class Overlay(MutableMapping[K, V]):
     """A mapping over another one, which is read, never written."""
 
     def __init__(self, below: MutableMapping[K, V]) -> None:
         self._below = below
-        self._set: dict[K, V] = {}
-        self._deleted: set[K] = set()
+        self._over: dict[K, V | Literal[_Deleted.DELETED]] = {}
 
     def __getitem__(self, key: K) -> V:
-        if key in self._set:
-            return self._set[key]
-        if key in self._deleted:
+        if key not in self._over:
+            return self._below[key]
+        value = self._over[key]
+        if value is _Deleted.DELETED:
             raise KeyError(key)
-        return self._below[key]
+        return value
+
+    def __contains__(self, key: object) -> bool:
+        if key in self._over:
+            return self._over[key] is not _Deleted.DELETED
+        return key in self._below
 
     def __setitem__(self, key: K, value: V) -> None:
-        self._set[key] = value
-        self._deleted.discard(key)
+        self._over[key] = value
 
     def __delitem__(self, key: K) -> None:
         if key not in self:
             raise KeyError(key)
-        self._set.pop(key, None)
-        self._deleted.add(key)
+        self._over[key] = _Deleted.DELETED
 
     def __iter__(self) -> Iterator[K]:
-        yield from self._set
-        yield from (key for key in self._below if key not in self._set and key not in self._deleted)
+        yield from (key for key, value in self._over.items() if value is not _Deleted.DELETED)
+        yield from (key for key in self._below if key not in self._over)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

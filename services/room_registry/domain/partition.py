@@ -2,7 +2,7 @@
 
 ``fold`` applies what was committed and is the only thing that changes the state. Folding the same messages gives the same
 state, on every replica. To decide several commands before the first is committed, decide and fold on a ``draft``, which
-changes nothing below it. How it is decided is in decisions.py.
+changes nothing below it (ahead.py does). How it is decided is in decisions.py.
 """
 
 import copy
@@ -94,7 +94,7 @@ class Partition:
         self._places: Counts[tuple[str, RoomKey]] = Counts({})
 
     def draft(self) -> "Partition":
-        """Make a state over this one, that can be thrown away. This one must not change while the draft is used."""
+        """Make a state over this one, that can be thrown away. This one may only follow it: fold what the draft has folded before."""
         over = copy.copy(self)
         over._lay_over_what_it_shares()  # noqa: SLF001 -- another of this class
         return over

@@ -213,8 +213,7 @@ def evolve(room: Room, fact: RoomFact, command: str) -> Room:
     match fact:
         case Joined():
             session = Session(fact.session, fact.user, fact.role, fact.gateway, fact.attachment, fact.token)
-            users = {**room.users, session.user: (*room.users.get(session.user, ()), session.id)}
-            return replace(_with(room, fact.seq, session), users=users)
+            return _with(room, fact.seq, session, {**room.users, session.user: (*room.users.get(session.user, ()), session.id)})
         case Attached():
             return _with(room, fact.seq, _attached(room.sessions[fact.session], fact, command))
         case Detached():
@@ -240,13 +239,15 @@ def _attached(session: Session, fact: Attached, command: str) -> Session:
     )
 
 
-def _with(room: Room, seq: int, session: Session) -> Room:
+def _with(room: Room, seq: int, session: Session, users: Mapping[str, tuple[str, ...]] | None = None) -> Room:
     anchors = room.anchors
     if session.role is Role.ANCHOR:
         anchors = {**anchors, session.id: session}
     elif session.id in anchors:
         anchors = {id_: anchor for id_, anchor in anchors.items() if id_ != session.id}
-    return replace(room, seq=seq, sessions={**room.sessions, session.id: session}, anchors=anchors)
+    sessions = {**room.sessions, session.id: session}
+    # Not replace(): this is done for every join of every room, by every replica.
+    return Room(room.key, room.incarnation, seq, sessions, anchors, room.users if users is None else users)
 
 
 def _without(room: Room, fact: Left) -> Room:
@@ -257,4 +258,4 @@ def _without(room: Room, fact: Left) -> Room:
         others = tuple(session for session in users.pop(end.user) if session != end.session)
         if others:
             users[end.user] = others
-    return replace(room, seq=fact.seq, sessions=sessions, anchors=anchors, users=users)
+    return Room(room.key, room.incarnation, fact.seq, sessions, anchors, users)

@@ -6,12 +6,21 @@ from services.edge_gateway.socket import MAX_QUEUED_BYTES, Socket
 
 
 class FakeWebSocket:
-    """Takes what is sent; ``failure`` is raised instead."""
+    """Takes what is sent; ``failure`` is raised instead. With ``room`` that much is taken at once, and the rest has to wait."""
 
-    def __init__(self, failure=None):
+    def __init__(self, failure=None, room=0):
+        self.scope = {"extensions": {"stagedoor.write_at_once": {"write": self._write}}}
+        self.room = room
         self.sent = []
         self.closed_with = None
         self.failure = failure
+
+    def _write(self, text):
+        if not self.room:
+            return False
+        self.room -= 1
+        self.sent.append(json.loads(text))
+        return True
 
     async def send_text(self, text):
         if self.failure is not None:
@@ -46,3 +55,37 @@ async def test_a_socket_that_cannot_be_written_to_is_lost():
     socket = Socket(FakeWebSocket(OSError("gone")))
     socket.send({})
     assert await asyncio.wait_for(socket.write(), 5) == CloseCode.LOST
+
+
+async def test_what_can_be_written_at_once_is():
+    """And what cannot waits; nothing overtakes it."""
+    socket = Socket(websocket := FakeWebSocket(room=2))
+    for number in range(3):
+        socket.send({"number": number})
+    assert websocket.sent == [{"number": 0}, {"number": 1}]
+    websocket.room = 1
+    socket.send({"number": 3})
+    assert len(websocket.sent) == 2
+    socket.close(CloseCode.ENDED)
+    await socket.write()
+    assert websocket.sent == [{"number": number} for number in range(4)]
+
+
+async def test_where_nothing_can_be_written_at_once_all_of_it_waits():
+    """The server may be another one."""
+    websocket = FakeWebSocket(room=1)
+    websocket.scope = {}
+    socket = Socket(websocket)
+    socket.send({})
+    assert websocket.sent == []
+    socket.close(CloseCode.ENDED)
+    await socket.write()
+    assert websocket.sent == [{}]
+
+
+async def test_after_the_close_nothing_is_sent():
+    socket = Socket(websocket := FakeWebSocket(room=1))
+    socket.close(CloseCode.ENDED)
+    socket.send({})
+    await socket.write()
+    assert websocket.sent == []

@@ -6,15 +6,16 @@ against a real server), and a seeded chance decides who takes the next step and 
 
 import functools
 import random
-from collections import Counter
+from collections import Counter, deque
 
 import pytest
 import structlog
 
+from services.room_registry.ahead import Loss
 from services.room_registry.domain.partition import Limits, Partition
 from services.room_registry.domain.snapshot import dump, restore
 from services.room_registry.ledger import BATCH_FROM, Ledger
-from services.room_registry.writer import Loss, Writer
+from services.room_registry.writer import Writer
 from shared.contracts.commands import Detach, Dismiss, Join, Leave, Remove, Resume, Role, SwitchRole
 from shared.contracts.errors import UnavailableError
 from shared.contracts.facts import Committed
@@ -38,6 +39,7 @@ class Node:
     def __init__(self, run, name, partition):
         self.run = run
         self.inbox = []
+        self.asked = deque()
         self.partition = partition
         self.writer = Writer(
             0,
@@ -62,15 +64,25 @@ class Node:
             self.partition.fold(seq, parse_subject(subject).key, parsed(data))
         self.writer.yielded()
 
+    def hear(self, questions):
+        """Ask at once, whatever is under way; what comes before the partition is owned waits."""
+        self.inbox += questions
+        if self.writer.serving:
+            self.asked += self.inbox
+            for each in self.inbox:
+                self.writer.ask(each)
+            self.inbox = []
+
     async def live(self):
         """Own the partition until somebody else does."""
         await self.writer.take_over()
+        self.hear([])
         while self.writer.serving:
             await point()
-            asked, self.inbox = self.inbox, []
-            if asked:
-                for each, reply in zip(asked, await self.writer.carry_out(asked), strict=True):
-                    self.run.answered(each, reply)
+            while self.asked:
+                for reply in await self.writer.commit():
+                    self.run.answered(self.asked.popleft(), reply)
+        self.writer.stand_by()
 
     def step(self, fate):
         if self.life is None:
@@ -119,11 +131,12 @@ class Run:
             node = self.chance.choice(self.nodes)
             match self.chance.random():
                 case x if x < 0.35:
-                    node.inbox += self.questions()
-                case x if x < 0.90:
+                    node.hear(self.questions())
+                case x if x < 0.82:
                     node.step(self.chance.choice(FATES))
                 case x if x < 0.94:
-                    node.fold(self.chance.randrange(len(self.stream.messages) + 1))
+                    last = len(self.stream.messages)
+                    node.fold(self.chance.choice([last, self.chance.randrange(last + 1)]))
                 case x if x < 0.97:
                     self.stream.deliver_late()
                 case _:

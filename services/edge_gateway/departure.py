@@ -1,0 +1,81 @@
+"""A session's way out: what its browser is told, what that says to it, and what is reported to whoever ended the session."""
+
+from services.edge_gateway import protocol
+from services.edge_gateway.ending import Ending
+from services.edge_gateway.inbox import Inbox
+from services.edge_gateway.receipts import ReceiptBook, Report
+from services.edge_gateway.socket import Socket
+
+ACK_SECONDS = 2.0
+SOON_SECONDS = 0.25
+"""How long a report of stopped media waits for the browser's word: most are one receipt then, and others are told first."""
+
+
+class Departure:
+    """One session's.
+
+    Args:
+        session: its id.
+        app: of its room.
+        receipts: where it is reported.
+        socket: to its browser.
+        inbox: where the browser's word comes in.
+    """
+
+    def __init__(self, session: str, app: int, receipts: ReceiptBook, socket: Socket, inbox: Inbox) -> None:
+        self.ending: Ending | None = None
+        """By what was committed; None where it ends otherwise, or only here."""
+        self.leave_request: int | None = None
+        """The client's own, which is answered when the session has ended."""
+        self.media_stopped_at: int | None = None
+        """Unix time in milliseconds; None where this gateway had no media of it."""
+        self._session = session
+        self._app = app
+        self._receipts = receipts
+        self._report: Report | None = None
+        self._socket = socket
+        self._inbox = inbox
+        self._awaits_ack = False
+
+    def end(self, ending: Ending, user: str | None) -> None:
+        """Take note of how the session ended, and whose it was, where that is known."""
+        self.ending = ending
+        if ending.wants_receipt and user is not None:
+            self._report = Report(self._receipts, self._app, ending.command, self._session, user)
+
+    def tell(self, ending: Ending) -> None:
+        """Give the browser the notice, once."""
+        if not self._awaits_ack:
+            self._socket.send_text(ending.notice())
+            self._awaits_ack = True
+
+    def say_last_word(self, *, reachable: bool) -> None:
+        """Answer the client's leave; give the notice to who did not ask for the end."""
+        if self.leave_request is not None:
+            self._socket.send(protocol.result(self.leave_request, {}))
+        elif self.ending is not None and reachable:
+            self.tell(self.ending)
+
+    def refused(self, ending: Ending, user: str | None) -> None:
+        """Take note that the refusal of a resume has told the browser how the session ended."""
+        self.end(ending, user)
+        self._awaits_ack = ending.is_told
+
+    async def finish(self) -> bool | None:
+        """Wait for the browser's word that its application was told, and report what is certain by then.
+
+        Returns:
+            Whether it was told; None where there was nothing to tell.
+        """
+        if not self._awaits_ack:
+            self._write_report(told=False)
+            return None
+        told = await self._inbox.acknowledged(SOON_SECONDS)
+        self._write_report(told=bool(told))
+        if told is None and (told := await self._inbox.acknowledged(ACK_SECONDS - SOON_SECONDS)):
+            self._write_report(told=True)
+        return bool(told)
+
+    def _write_report(self, *, told: bool) -> None:
+        if self._report is not None:
+            self._report.write(self.media_stopped_at, told=told)
