@@ -1,10 +1,14 @@
-"""What one commit costs the stream, by its shape: the figures of docs/adr/0006.
+"""What a commit costs.
 
-Run: .venv/bin/python bench/commits.py. Starts a nats-server of its own on loopback, twice: every write synced to the disk,
-and the server's default. Prints messages per second; compare within one column, for the machine's noise moves all of it.
+Run: .venv/bin/python -m bench.commits. Joins and leaves of one partition through a real registry process, 64 in flight, beside
+a bare nats-py loop that publishes with acknowledgement, 64 in flight, on the same server: by turns, the middle one of each
+counts. Compare within one line. With --shapes instead: what one commit costs the stream by its shape, the figures of
+docs/adr/0006; compare within one column, for the machine's noise moves all of it.
 """
 
+import argparse
 import asyncio
+import contextlib
 import secrets
 import tempfile
 import time
@@ -12,13 +16,24 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import nats
+from nats.aio.client import Client
 from nats.js import JetStreamContext, api
 
+from bench.figures import milliseconds, p50, table
+from bench.installation import APP, Installation, run
+from bench.played_gateway import played_gateway
 from cli.nats_server import LocalNats
+from shared.contracts.commands import Join, Leave, Role, RoomCommand
+from shared.contracts.reasons import LeaveReason
+from shared.contracts.subjects import command_subject
 
 DATA = b"x" * 300
 SECONDS = 4.0
 IN_FLIGHT = 64
+ROOMS = 8
+_TURNS = 3
+_SESSION = "0" * 32
+_COMMAND_SECONDS = 10.0
 
 
 async def rate(count: Callable[[], Awaitable[int]]) -> str:
@@ -27,6 +42,75 @@ async def rate(count: Callable[[], Awaitable[int]]) -> str:
     while time.perf_counter() - began < SECONDS:
         total += await count()
     return f"{total / (time.perf_counter() - began):>8,.0f}"
+
+
+async def kept_in_flight(once: Callable[[int], Awaitable[int]]) -> float:
+    """Have so many workers call again and again for a few seconds; returns what they counted per second."""
+    began, total = time.perf_counter(), 0
+
+    async def work(worker: int) -> None:
+        nonlocal total
+        while time.perf_counter() - began < SECONDS:
+            counted = await once(worker)
+            total += counted
+
+    async with asyncio.TaskGroup() as group:
+        for worker in range(IN_FLIGHT):
+            group.create_task(work(worker))
+    return total / (time.perf_counter() - began)
+
+
+class Stays:
+    """Joins and leaves, straight to the owner of the only partition.
+
+    The bodies are made once, and only the session in them varies: what is measured is the registry, not its client.
+    """
+
+    def __init__(self, connection: Client, gateway: str) -> None:
+        self._connection = connection
+        self._bodies = [self._of_worker(worker, gateway) for worker in range(IN_FLIGHT)]
+
+    async def stay(self, worker: int) -> int:
+        """Join and leave; two commands."""
+        session = secrets.token_hex(16).encode()
+        for subject, body in self._bodies[worker]:
+            reply = await self._connection.request(subject, body.replace(_SESSION.encode(), session), timeout=_COMMAND_SECONDS)
+            if b'"refusal"' in reply.data:
+                raise RuntimeError(f"the registry refuses: {reply.data.decode()}")
+        return 2
+
+    @staticmethod
+    def _of_worker(worker: int, gateway: str) -> list[tuple[str, bytes]]:
+        what = {"app": APP.sdk_app_id, "room": worker % ROOMS + 1, "session": _SESSION}
+        join = Join(id=f"j{_SESSION}", user=f"user-{worker}", role=Role.ANCHOR, gateway=gateway, token=_SESSION * 2, **what)
+        leave = Leave(id=f"l{_SESSION}", reason=LeaveReason.LEFT, **what)
+        commands: list[RoomCommand] = [join, leave]
+        return [(command_subject(0, command.key, command.verb), command.to_bytes()) for command in commands]
+
+
+async def through_a_registry(*, sync_always: bool, cluster: bool) -> list[str]:
+    """Compare committed commands with bare publishes; returns a row of the table."""
+    async with contextlib.AsyncExitStack() as stack:
+        installation = await stack.enter_async_context(Installation(sync_always=sync_always, cluster=cluster, partitions=1))
+        registry = await installation.start("room_registry")
+        connection = await installation.connect()
+        js = connection.jetstream()
+        await js.add_stream(api.StreamConfig(name="bare", subjects=["bare.>"], num_replicas=3 if cluster else 1))
+        stays = Stays(connection, await stack.enter_async_context(played_gateway(connection)))
+
+        async def publish(_worker: int) -> int:
+            await js.publish("bare.x", DATA)
+            return 1
+
+        bare, committed, computed = [], [], []
+        for _ in range(_TURNS):
+            bare.append(await kept_in_flight(publish))
+            before = registry.cpu_seconds()
+            committed.append(await kept_in_flight(stays.stay))
+            computed.append((registry.cpu_seconds() - before) / (committed[-1] * SECONDS))
+    ratio = p50(committed) / p50(bare)
+    figures = [f"{p50(bare):,.0f}/s", f"{p50(committed):,.0f}/s", f"{ratio:.2f}", milliseconds(p50(computed))]
+    return ["always" if sync_always else "default", *figures]
 
 
 class Shapes:
@@ -73,7 +157,7 @@ class Shapes:
         }
 
 
-async def measure(*, sync_always: bool) -> None:
+async def measure_shapes(*, sync_always: bool) -> None:
     """Measure one setting."""
     with tempfile.TemporaryDirectory() as directory:
         server = LocalNats(Path(directory), sync_always=sync_always)
@@ -95,10 +179,19 @@ async def measure(*, sync_always: bool) -> None:
 
 
 async def main() -> None:
-    """Measure both."""
-    for sync_always in (True, False):
-        await measure(sync_always=sync_always)
+    """Measure what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cluster", action="store_true", help="three NATS servers, streams of three replicas")
+    parser.add_argument("--shapes", action="store_true", help="the stream alone, on one server")
+    arguments = parser.parse_args()
+    if arguments.shapes:
+        for sync_always in (True, False):
+            await measure_shapes(sync_always=sync_always)
+        return
+    rows = [await through_a_registry(sync_always=sync_always, cluster=arguments.cluster) for sync_always in (True, False)]
+    print(f"Commands of one partition, committed by a registry, {IN_FLIGHT} in flight, R{3 if arguments.cluster else 1}")
+    table(["sync_interval", "bare publishes", "committed commands", "ratio (>= 0.15)", "registry CPU a command"], *rows)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())
