@@ -277,10 +277,21 @@ class Session:
             self._socket.close(CloseCode.SUPERSEDED)
             return
         self._log.info("session_refused", code=error.code, reason=error.message)
+        if isinstance(arrival, Joining) and isinstance(error, EndedBeforeError):
+            self._tell_over(arrival, error)
+            return
         self._socket.send(protocol.refusal(arrival.request, error))
         self._close_code = CloseCode.JOIN_REFUSED
         if isinstance(error, EndedBeforeError):
             self._departure.refused(error.ending, error.user)
+
+    def _tell_over(self, arrival: Joining, error: EndedBeforeError) -> None:
+        """Tell of a join that was carried out, and of the end that came before its answer: success first, then the notice."""
+        gone = {"token": arrival.token, "session": self.id, "attachment": 1, "peers": [], "streams": []}
+        self._socket.send(protocol.result(arrival.request, gone))
+        self._departure.media_stopped_at = self._house.receipts.now()
+        self._departure.end(error.ending, error.user)
+        self._departure.tell(error.ending)
 
     # Being in
 

@@ -1,6 +1,7 @@
 """Going out: by oneself, made to, cut off; and that all of it comes out at the same door."""
 
 import asyncio
+import json
 
 import pytest
 from stagedoor_client import SignallingClient
@@ -10,6 +11,7 @@ from shared.contracts.commands import Verb
 from shared.contracts.errors import RefusalCode
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import Refusal
+from shared.contracts.subjects import parse_subject
 from shared.service import ServiceFailedError
 from tests.edge_gateway.conftest import APP, gateway_running, usersig
 
@@ -194,3 +196,24 @@ async def test_the_room_is_let_go_with_its_last_session(gateway, registry):
         await ann.closed()
     async with gateway.joined("bob") as bob:
         assert bob.joined["peers"] == []
+
+
+async def test_who_was_removed_before_the_join_was_answered_hears_success_and_then_the_notice(gateway, registry):
+    """The answer was lost, and when the join was sent again its session had ended."""
+
+    async def remove_first(message):
+        if parse_subject(message.subject).verb is not Verb.JOIN:
+            await registry._answer(message)
+            return
+        command = json.loads(message.data)
+        await registry.join(command)
+        await registry.leave(command["session"], LeaveReason.REMOVED)
+        ended = {"reason": LeaveReason.REMOVED, "command": "cause", "correlation": "cause", "user": "ann"}
+        await message.respond(Refusal(code=RefusalCode.SESSION_ENDED, message="ended", **ended).to_bytes())
+
+    registry.answer_with(remove_first)
+    async with gateway.joined("ann") as ann:
+        assert ann.joined["peers"] == []
+        assert (await ann.expect("ended"))["client_banned"]["v4_reason"] == "banned"
+        await ann.acknowledge()
+        assert await ann.closed() == 1000
