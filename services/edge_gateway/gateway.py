@@ -104,21 +104,17 @@ class Gateway:
             return
         book = self._house.receipts
         for session, user in self._assignments.ended_by(key, fact).items():
-            if not self._rooms.of_session(session):
+            if not self._rooms.has(session):
                 Report(book, key.app, command, session, user).write(book.now(), told=False)
 
     def _distribute(self, heard: Heard, members: Sequence[Member]) -> None:
-        if heard.may_end_many:
-            self._see_off([member for member in members if heard.ending_of(member.id) is not None], heard)
-            members = [member for member in members if heard.ending_of(member.id) is None]
-        for member in members:
-            member.post(heard)
-
-    def _see_off(self, members: Sequence[Member], heard: Heard) -> None:
-        """Post a fact to those that it ends. Who waits for nothing else is told first, together with all others like that."""
+        """Post a fact. Of those that it ends, many perhaps, who waits for nothing else is told before anything else is done about any."""
         ready: list[Member] = []
+        staying: list[Member] = []
         for member in members:
-            if member.is_ready_for(heard.fact):
+            if not heard.may_end_many or heard.ending_of(member.id) is None:
+                staying.append(member)
+            elif member.is_ready_for(heard.fact):
                 ready.append(member)
             else:
                 member.post(heard)
@@ -128,6 +124,8 @@ class Gateway:
             self._house.in_background(self._tell_together(ready, together))
             for member in ready:
                 member.post(together)
+        for member in staying:
+            member.post(heard)
 
     async def _tell_together(self, members: Sequence[Member], heard: Heard) -> None:
         assert heard.media_stopped is not None

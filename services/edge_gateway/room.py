@@ -118,6 +118,10 @@ class LocalRooms:
         room = self._rooms.get(key)
         return [] if room is None else list(room.members)
 
+    def has(self, session: str) -> bool:
+        """Say whether there is anything of a session."""
+        return session in self._members
+
     def of_session(self, session: str) -> list[Member]:
         """Return all that there is of one session."""
         return list(self._members.get(session, ()))

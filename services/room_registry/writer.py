@@ -167,7 +167,8 @@ class Writer:
 
     def _throw_away(self, group: Sequence[Decided]) -> None:
         """Have a group, and all that was decided after it, not decided any more."""
-        self._asked.extendleft(decided.asked for decided in reversed(group))
+        self._asked.extendleft(decided.asked for decided in reversed([*group, *self._decided]))
+        self._decided.clear()
         self._ahead = None
 
     async def _append(self, entries: Sequence[Entry]) -> None:
