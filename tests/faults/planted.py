@@ -149,7 +149,7 @@ def removed_by_user():
 
     def end_all(gateway, key, removal, message):
         incarnation, seq = places[key]
-        for member in gateway.rooms.in_room(key):
+        for member in gateway._rooms.in_room(key):
             for end in removal.sessions:
                 if users[member.id] == end.user:
                     sessions = (end.model_copy(update={"session": member.id}),)
@@ -161,8 +161,8 @@ def receipt_before_the_media_stops():
     """A receipt says that the media has stopped, which it does a moment later."""
 
     @_over(LocalMedia, "stop")
-    async def stop(original, self):
-        self.stopping = asyncio.get_running_loop().call_later(LATER, lambda: asyncio.ensure_future(original(self)))
+    async def stop(original, self, stopped=None):
+        self.stopping = asyncio.get_running_loop().call_later(LATER, lambda: asyncio.ensure_future(original(self, stopped)))
         return time.time()
 
 

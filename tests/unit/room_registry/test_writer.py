@@ -9,9 +9,10 @@ from services.room_registry.ahead import Loss
 from services.room_registry.domain.partition import Limits, Partition
 from services.room_registry.ledger import MAX_BATCH, Ledger
 from services.room_registry.writer import Writer
-from shared.contracts.commands import Join, Role
+from shared.contracts.commands import Join, Leave, Role
 from shared.contracts.errors import RefusalCode
 from shared.contracts.facts import Committed
+from shared.contracts.reasons import LeaveReason
 from shared.contracts.subjects import parse_subject
 from tests.support.memory_stream import Fate, MemoryConnection, MemoryStream, point
 from tests.unit.room_registry.world import APP, EDGE, OTHER, session
@@ -22,9 +23,9 @@ ROOMS = 5
 class Replica:
     """A writer, and what it follows."""
 
-    def __init__(self, stream, name):
+    def __init__(self, stream, name, **limits):
         self.stream = stream
-        self.partition = Partition(Limits())
+        self.partition = Partition(Limits(**limits))
         self.writer = Writer(
             0,
             self.partition,
@@ -59,6 +60,10 @@ def join(number, gateway):
     return Join(
         id=f"join-{number}", app=APP, room=room, session=session(number), user=f"user-{number}", role=Role.AUDIENCE, gateway=gateway
     )
+
+
+def leave(number):
+    return Leave(id=f"leave-{number}", app=APP, room=number % ROOMS + 1, session=session(number), reason=LeaveReason.LEFT)
 
 
 @pytest.fixture(autouse=True)
@@ -106,3 +111,21 @@ def test_what_is_asked_while_a_commit_is_under_way_is_in_the_next_one():
     replica.writer.ask(join(3 * ROOMS, EDGE))
     assert [reply.seq for reply in finish(committing)] == [1, 2]
     assert [reply.seq for reply in finish(replica.writer.commit())] == [3, 4]
+
+
+def test_an_ending_that_is_under_way_is_counted_once():
+    """The draft holds it, and the partition below has folded it meanwhile."""
+    stream = MemoryStream()
+    replica = Replica(stream, "mine", sessions=4)
+    finish(replica.writer.take_over())
+    for command in [*(join(number, EDGE) for number in range(2)), *(leave(number) for number in range(2))]:
+        replica.writer.ask(command)
+    committing = replica.writer.commit()
+    committing.send(None)
+    while len(stream.messages) < 5:
+        committing.send(Fate.ANSWERED)
+    replica.follow()
+    assert len(replica.partition.ended) == 2, "both endings are folded, and the commit is not acknowledged"
+    replica.writer.ask(join(2, EDGE))
+    finish(committing)
+    assert [reply.kind for reply in finish(replica.writer.commit())] == ["join"]
