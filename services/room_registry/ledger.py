@@ -68,7 +68,7 @@ class Ledger:
         except nats.errors.MaxPayloadError as error:
             raise RefusedError(RefusalCode.TOO_LARGE, "what this would cause does not fit into a message") from error
         except (nats.errors.Error, TimeoutError) as error:
-            raise UnknownOutcomeError(f"partition {partition}: {error or type(error).__name__}") from error
+            raise UnknownOutcomeError(f"partition {partition}: {str(error) or type(error).__name__}") from error
 
     async def _alone(self, partition: int, entry: Entry) -> list[int]:
         return [await self._publish(partition, entry, {})]

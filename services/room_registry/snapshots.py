@@ -13,14 +13,14 @@ import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.js import api
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from shared.bus.stream import ensure_stream, read_batch
+from shared.bus.unavailable import or_unavailable
 from shared.contracts.errors import StagedoorError, UnavailableError
 from shared.contracts.snapshots import SNAPSHOT_VERSION, EventsDeleted, SnapshotHead
 from shared.contracts.subjects import SNAPSHOT_STREAM, SNAPSHOTS, STREAM, partition_events, snapshot_subject
@@ -129,12 +129,11 @@ class Snapshots:
             UnavailableError: JetStream does not answer.
         """
         subject = snapshot_subject(partition, _NO_SEQ, _DELETED)
-        try:
-            message = await self._js.get_last_msg(SNAPSHOT_STREAM, subject)
-        except NotFoundError:
-            return 0
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"reading what was deleted: {error or type(error).__name__}") from error
+        with or_unavailable("reading what was deleted"):
+            try:
+                message = await self._js.get_last_msg(SNAPSHOT_STREAM, subject)
+            except NotFoundError:
+                return 0
         return EventsDeleted.model_validate_json(message.data or b"").below
 
     async def delete_events(self, partition: int, covered: int, before: dt.datetime) -> int:
@@ -180,28 +179,22 @@ class Snapshots:
         """Ask the leader for the sequence of a partition's first message since a moment."""
         start = moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
         request = {"start_time": start, "next_by_subj": partition_events(partition)}
-        try:
+        with or_unavailable("reading the stream"):
             answer = await self._connection.request(f"$JS.API.STREAM.MSG.GET.{STREAM}", json.dumps(request).encode(), timeout=_SECONDS)
-            content = json.loads(answer.data)
-            if (error := content.get("error")) is not None:
-                if error["code"] == 404:
-                    return None
-                raise UnavailableError(f"reading the stream: {error['description']}")
-            return int(content["message"]["seq"])
-        except (nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"reading the stream: {error or type(error).__name__}") from error
+        content = json.loads(answer.data)
+        if (error := content.get("error")) is not None:
+            if error["code"] == 404:
+                return None
+            raise UnavailableError(f"reading the stream: {error['description']}")
+        return int(content["message"]["seq"])
 
     async def _publish(self, subject: str, data: bytes) -> None:
-        try:
+        with or_unavailable("writing a snapshot"):
             await self._js.publish(subject, data)
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"writing a snapshot: {error or type(error).__name__}") from error
 
     async def _purge(self, stream: str, subject: str, below: int | None = None) -> None:
-        try:
+        with or_unavailable(f"deleting {subject}"):
             await self._js.purge_stream(stream, subject=subject, seq=below)
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"deleting {subject}: {error or type(error).__name__}") from error
 
 
 def _unpack(partition: int, seq: int, parts: dict[str, bytes]) -> list[bytes] | None:

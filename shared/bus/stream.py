@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.errors import APIError, NotFoundError
 
+from shared.bus.unavailable import or_unavailable
 from shared.contracts.errors import ConfigurationError, UnavailableError
 from shared.contracts.subjects import PARTITIONS_METADATA, REPUBLISH_DESTINATION, REPUBLISH_SOURCE, STREAM
 
@@ -67,11 +68,7 @@ class EventStream:
         try:
             return await self.partitions()
         except NotFoundError:
-            pass
-        try:
-            await self._js.add_stream(config)
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"the event stream could not be created: {error}") from error
+            await ensure_stream(self._connection, config)
         return await self.partitions()
 
     async def partitions(self) -> int:
@@ -137,12 +134,14 @@ class EventStream:
                 after = stored.seq
 
     async def _info(self) -> api.StreamInfo:
-        try:
-            return await self._js.stream_info(STREAM)
-        except NotFoundError:
-            raise
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"JetStream does not answer: {error or type(error).__name__}") from error
+        """Raises NotFoundError, or UnavailableError where JetStream does not answer."""
+        missing: NotFoundError
+        with or_unavailable("JetStream does not answer"):
+            try:
+                return await self._js.stream_info(STREAM)
+            except NotFoundError as error:
+                missing = error
+        raise missing
 
 
 async def ensure_stream(connection: Client, config: api.StreamConfig) -> None:
@@ -151,14 +150,12 @@ async def ensure_stream(connection: Client, config: api.StreamConfig) -> None:
     Raises:
         UnavailableError: JetStream does not answer.
     """
-    problem = f"the stream {config.name} could not be created"
-    try:
-        await connection.jetstream(timeout=_READ_SECONDS).add_stream(config)
-    except APIError as error:
-        if error.err_code != _NAME_IN_USE:
-            raise UnavailableError(f"{problem}: {error.description}") from error
-    except (nats.errors.Error, TimeoutError) as error:
-        raise UnavailableError(f"{problem}: {error or type(error).__name__}") from error
+    with or_unavailable(f"the stream {config.name} could not be created"):
+        try:
+            await connection.jetstream(timeout=_READ_SECONDS).add_stream(config)
+        except APIError as error:
+            if error.err_code != _NAME_IN_USE:
+                raise
 
 
 async def read_batch(connection: Client, stream: str, subject: str, after: int, size: int) -> list[Stored]:
@@ -176,25 +173,21 @@ async def read_batch(connection: Client, stream: str, subject: str, after: int, 
     async def collect(message: Msg) -> None:
         replies.put_nowait(message)
 
-    try:
-        subscription = await connection.subscribe(inbox, cb=collect)
-    except nats.errors.Error as error:
-        raise UnavailableError(f"reading the stream: {error}") from error
     batch: list[Stored] = []
-    try:
-        await connection.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
-        while True:
-            async with asyncio.timeout(_READ_SECONDS):
-                message = await replies.get()
-            headers = message.headers or {}
-            if (status := headers.get(_STATUS_HEADER)) is not None:
-                if status in ("204", "404"):
-                    return batch
-                raise UnavailableError(f"reading the stream: status {status}")
-            batch.append(Stored(int(headers[SEQUENCE_HEADER]), headers[_SUBJECT_HEADER], message.data))
-    except (nats.errors.Error, TimeoutError) as error:
-        raise UnavailableError(f"reading the stream: {error or type(error).__name__}") from error
-    finally:
-        # Without a connection there is nothing to unsubscribe from.
-        with contextlib.suppress(nats.errors.Error):
-            await subscription.unsubscribe()
+    with or_unavailable(f"reading the stream {stream}"):
+        subscription = await connection.subscribe(inbox, cb=collect)
+        try:
+            await connection.publish(f"$JS.API.DIRECT.GET.{stream}", json.dumps(request).encode(), reply=inbox)
+            while True:
+                async with asyncio.timeout(_READ_SECONDS):
+                    message = await replies.get()
+                headers = message.headers or {}
+                if (status := headers.get(_STATUS_HEADER)) is not None:
+                    if status in ("204", "404"):
+                        return batch
+                    raise UnavailableError(f"reading the stream {stream}: status {status}")
+                batch.append(Stored(int(headers[SEQUENCE_HEADER]), headers[_SUBJECT_HEADER], message.data))
+        finally:
+            # Without a connection there is nothing to unsubscribe from.
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()

@@ -4,14 +4,13 @@ The last message of a gateway's subject is its lease, and its sequence the revis
 must not make every lease look old. Whether a gateway is lost is for the watcher's own clock to say.
 """
 
-import nats.errors
 from nats.aio.client import Client
 from nats.js import api
-from nats.js.errors import APIError, NotFoundError
+from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from shared.bus.stream import ensure_stream
-from shared.contracts.errors import UnavailableError
+from shared.bus.unavailable import or_unavailable
 from shared.contracts.leases import GatewayLease
 from shared.contracts.subjects import GATEWAY_LEASES, GATEWAY_STREAM
 
@@ -51,10 +50,8 @@ class GatewayLeases:
         Raises:
             UnavailableError: it may not be stored.
         """
-        try:
+        with or_unavailable("the lease was not renewed"):
             await self._js.publish(GATEWAY_LEASES.pattern.format(gateway=lease.gateway), lease.to_bytes())
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"the lease was not renewed: {error or type(error).__name__}") from error
 
     async def read(self, gateway: str) -> tuple[int, GatewayLease | None]:
         """Ask the stream's leader for a gateway's lease: its revision and what it says; 0 and None where there is none.
@@ -62,12 +59,11 @@ class GatewayLeases:
         Raises:
             UnavailableError: JetStream does not answer.
         """
-        try:
-            message = await self._js.get_last_msg(GATEWAY_STREAM, GATEWAY_LEASES.pattern.format(gateway=gateway))
-        except NotFoundError:
-            return 0, None
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"a lease could not be read: {error or type(error).__name__}") from error
+        with or_unavailable("a lease could not be read"):
+            try:
+                message = await self._js.get_last_msg(GATEWAY_STREAM, GATEWAY_LEASES.pattern.format(gateway=gateway))
+            except NotFoundError:
+                return 0, None
         try:
             return message.seq or 0, GatewayLease.model_validate_json(message.data or b"")
         except ValidationError:

@@ -8,12 +8,11 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import api
-from nats.js.errors import APIError
 from pydantic import ValidationError
 
 from shared.bus.stream import ensure_stream, read_batch
+from shared.bus.unavailable import or_unavailable
 from shared.clients.gathering import Gathering
-from shared.contracts.errors import UnavailableError
 from shared.contracts.receipts import Receipt
 from shared.contracts.subjects import RECEIPT_STREAM, RECEIPTS, receipt_subject
 
@@ -54,10 +53,8 @@ class Receipts:
             UnavailableError: it may not be stored; write it again.
         """
         subject = receipt_subject(receipt.app, receipt.command, receipt.gateway)
-        try:
+        with or_unavailable("a receipt was not acknowledged"):
             await self._js.publish(subject, receipt.to_bytes())
-        except (APIError, nats.errors.Error, TimeoutError) as error:
-            raise UnavailableError(f"a receipt was not acknowledged: {error or type(error).__name__}") from error
 
     @contextlib.asynccontextmanager
     async def gathering(self, app: int, command: str) -> AsyncIterator[Gathering]:
@@ -71,10 +68,8 @@ class Receipts:
         async def hear(message: Msg) -> None:
             _add(gathering, message.subject, message.data)
 
-        try:
+        with or_unavailable("receipts cannot be heard"):
             subscription = await self._connection.subscribe(RECEIPTS.subscription(app=app, command=command), cb=hear)
-        except nats.errors.Error as error:
-            raise UnavailableError(str(error)) from error
         try:
             yield gathering
         finally:
