@@ -3,7 +3,7 @@
 Run: .venv/bin/python -m bench.commits. Joins and leaves of one partition through a real registry process, 64 in flight, beside
 a bare nats-py loop that publishes with acknowledgement, 64 in flight, on the same server: by turns, the middle one of each
 counts. Compare within one line. With --shapes instead: what one commit costs the stream by its shape, the figures of
-docs/adr/0006; compare within one column, for the machine's noise moves all of it.
+docs/adr/0006 and 0011; compare within one column, for the machine's noise moves all of it.
 """
 
 import argparse
@@ -143,6 +143,12 @@ class Shapes:
         self._last = (await self._js.publish("shared.0.x", DATA, headers=commit)).seq
         return size
 
+    async def in_one(self, size: int) -> int:
+        """All of them in one message."""
+        ack = await self._js.publish("shared.0.x", DATA * size, headers=self._fence())
+        self._last = ack.seq
+        return size
+
     async def chained(self, size: int) -> int:
         """A pipelined chain of expected sequences."""
         expected = [{"Nats-Expected-Last-Sequence": str(self._last_of_own + number)} for number in range(size)]
@@ -172,6 +178,8 @@ async def measure_shapes(*, sync_always: bool) -> None:
         print("  fenced, one by one     ", await rate(shapes.alone))
         for size in (2, 8, 12, 32, 64, 100):
             print(f"  atomic batch of {size:<7}", await rate(lambda size=size: shapes.together(size)))
+        for size in (8, 64):
+            print(f"  one message for {size:<7}", await rate(lambda size=size: shapes.in_one(size)))
         for size in (8, 64):
             print(f"  pipelined chain of {size:<4}", await rate(lambda size=size: shapes.chained(size)))
         await connection.close()

@@ -10,8 +10,9 @@ from cli.arguments import Commands, add_app, number_room, string_room
 from cli.bus import connected
 from shared.bus.follower import Follower
 from shared.bus.stream import EventStream, Stored
+from shared.contracts.events import read_events
 from shared.contracts.ids import RoomKey
-from shared.contracts.subjects import parse_subject
+from shared.contracts.subjects import partition_in
 
 
 def add_to(commands: Commands) -> None:
@@ -19,7 +20,7 @@ def add_to(commands: Commands) -> None:
     parser = commands.add_parser(
         "events",
         help="print what was committed",
-        description="Print committed messages in order, one JSON object a line: their sequence in the stream, and their facts.",
+        description="Print what commands came to, one JSON object a line: its place in the stream, and its facts, in order.",
     )
     add_app(parser)
     kind = parser.add_mutually_exclusive_group()
@@ -36,11 +37,10 @@ async def run(arguments: argparse.Namespace) -> int:
     def show(stored: Stored) -> None:
         if stored.seq <= arguments.after:
             return
-        address = parse_subject(stored.subject)
-        if arguments.room is not None and (address.key is None or not _is(address.key, arguments)):
-            return
-        line = {"seq": stored.seq, "partition": int(address.partition), "verb": address.verb, **json.loads(stored.data)}
-        print(json.dumps(line, ensure_ascii=False), flush=True)
+        for key, verb, message in read_events(stored.subject, stored.data):
+            if arguments.room is None or (key is not None and _is(key, arguments)):
+                line = {"seq": stored.seq, "partition": partition_in(stored.subject), "verb": verb}
+                print(json.dumps(line | message.model_dump(mode="json", exclude_none=True), ensure_ascii=False), flush=True)
 
     async with connected() as connection:
         await (_follow if arguments.follow else _read)(connection, arguments.after, show)

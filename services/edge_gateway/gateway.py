@@ -16,10 +16,10 @@ from services.edge_gateway.receipts import Report
 from services.edge_gateway.room import Member
 from shared.bus.stream import Stored
 from shared.contracts.commands import Role
-from shared.contracts.facts import Attached, Committed, Detached, Dissolved, GatewayLost, Joined, Left, RoomFact
+from shared.contracts.events import Event, read_events
+from shared.contracts.facts import Attached, Detached, Dissolved, Fact, GatewayLost, Joined, Left, RoomFact
 from shared.contracts.ids import InvalidIdError, RoomKey
 from shared.contracts.reasons import LeaveReason
-from shared.contracts.subjects import parse_subject
 
 log = structlog.get_logger()
 
@@ -44,21 +44,25 @@ class Gateway:
     def apply(self, stored: Stored) -> None:
         """Take one committed message, in the stream's order. Never blocks."""
         try:
-            key = parse_subject(stored.subject).key
-            message = Committed.model_validate_json(stored.data)
+            events = read_events(stored.subject, stored.data)
         except (InvalidIdError, ValidationError) as error:
             # It may be a removal: who cannot read it must not go on forwarding.
             log.error("event_unreadable", seq=stored.seq, subject=stored.subject, reason=type(error).__name__)  # noqa: TRY400 -- no content
             self._fail(f"message {stored.seq} of the stream cannot be read: it is not of this version")
             return
-        for fact in message.facts:
-            if isinstance(fact, RoomFact) and key is not None:
-                self._report_unheld(key, fact, message.command)
-                self._assignments.apply(key, fact)
-                self._distribute(Heard(fact, message.command, message.correlation), self._concerned(key, fact))
-            elif isinstance(fact, GatewayLost) and fact.gateway == self._house.gateway:
-                self.lost = True
-                self._fail("this gateway was declared lost: its sessions have ended")
+        for event in events:
+            for fact in event.message.facts:
+                self._take(event, fact)
+
+    def _take(self, event: Event, fact: Fact) -> None:
+        key, message = event.key, event.message
+        if isinstance(fact, RoomFact) and key is not None:
+            self._report_unheld(key, fact, message.command)
+            self._assignments.apply(key, fact)
+            self._distribute(Heard(fact, message.command, message.correlation), self._concerned(key, fact))
+        elif isinstance(fact, GatewayLost) and fact.gateway == self._house.gateway:
+            self.lost = True
+            self._fail("this gateway was declared lost: its sessions have ended")
 
     def reconcile(self) -> None:
         """Compare what the stream assigns to this boot with what is here, after a finished round of hearing."""

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from services.room_registry.domain.decisions import Entry, decide, lose
+from services.room_registry.domain.decisions import decide, lose
 from services.room_registry.domain.partition import Partition
 from shared.contracts.commands import RoomCommand
 from shared.contracts.errors import RefusalCode
+from shared.contracts.events import Event
 from shared.contracts.replies import Refusal, Reply
 
 
@@ -24,22 +25,22 @@ Asked = RoomCommand | Loss
 
 
 class Decided(NamedTuple):
-    """What a question comes to, once the entries are committed."""
+    """What a question comes to, once the events are committed."""
 
     asked: Asked
     reply: Reply | None
     """None is for a loss that is declared."""
-    entries: tuple[Entry, ...]
+    events: tuple[Event, ...]
 
 
 def decide_one(partition: Partition, asked: Asked, now: int) -> Decided:
     """Decide a question on what is there, at Unix time ``now`` in milliseconds."""
     if not isinstance(asked, Loss):
         return Decided(asked, *decide(partition, asked, now))
-    entries = lose(partition, asked.gateway, asked.command, now, silent=asked.silent)
-    if not entries and partition.lost.get(asked.gateway) is None:
+    events = lose(partition, asked.gateway, asked.command, now, silent=asked.silent)
+    if not events and partition.lost.get(asked.gateway) is None:
         return Decided(asked, Refusal(code=RefusalCode.OVERLOADED, message="too many lost gateways are remembered", retry=True), ())
-    return Decided(asked, None, entries)
+    return Decided(asked, None, events)
 
 
 class Ahead:
@@ -63,8 +64,7 @@ class Ahead:
             return Decided(asked, known.reply, ())
         decided = self._waiting[_id(asked)] = decide_one(self._draft, asked, now)
         # At once: when the partition has folded them, it is too late.
-        for entry in decided.entries:
-            self._draft.fold(self._draft.last_seq + 1, entry.key, entry.message)
+        self._draft.fold(self._draft.last_seq + 1, decided.events)
         return decided
 
     def committed(self, group: Iterable[Decided]) -> None:

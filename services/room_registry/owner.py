@@ -14,8 +14,7 @@ from nats.aio.subscription import Subscription
 from services.room_registry.ahead import Asked, Loss
 from services.room_registry.domain.partition import Partition
 from services.room_registry.intake import parse_command
-from services.room_registry.ledger import MAX_BATCH
-from services.room_registry.writer import Writer, not_owner
+from services.room_registry.writer import MAX_COMMIT, Writer, not_owner
 from shared.bus.replies import respond
 from shared.contracts.errors import RefusalCode, RefusedError
 from shared.contracts.replies import Refusal, Reply
@@ -23,7 +22,7 @@ from shared.contracts.replies import Refusal, Reply
 log = structlog.get_logger()
 
 MAX_QUEUED = 4096
-_MAX_UNDER_WAY = 2 * MAX_BATCH
+_MAX_UNDER_WAY = 2 * MAX_COMMIT
 """Requests with the writer: those in the commit under way, and those that are decided meanwhile."""
 
 

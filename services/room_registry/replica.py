@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from services.room_registry.domain.partition import Partition
 from shared.bus.stream import Stored
 from shared.contracts.errors import StagedoorError
-from shared.contracts.facts import Committed
+from shared.contracts.events import read_events
 from shared.contracts.ids import InvalidIdError
-from shared.contracts.subjects import parse_subject, partition_in
+from shared.contracts.subjects import partition_in
 
 log = structlog.get_logger()
 
@@ -44,7 +44,7 @@ class Replica:
             partition = self.partitions[number]
             # What an owner here has committed, it has folded, too.
             if stored.seq > partition.last_seq:
-                partition.fold(stored.seq, parse_subject(stored.subject).key, Committed.model_validate_json(stored.data))
+                partition.fold(stored.seq, read_events(stored.subject, stored.data))
         except (InvalidIdError, ValidationError, ValueError, LookupError) as error:
             raise CorruptStreamError(f"message {stored.seq} on {stored.subject} cannot be folded: {error}") from error
         self._folded(number)

@@ -14,14 +14,17 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from services.room_registry.ahead import Ahead, Asked, Decided, decide_one
-from services.room_registry.domain.decisions import Entry, begin_epoch
+from services.room_registry.domain.decisions import begin_epoch
 from services.room_registry.domain.partition import Partition
-from services.room_registry.ledger import MAX_BATCH, Ledger
+from services.room_registry.ledger import Ledger
 from shared.contracts.errors import FencedError, RefusalCode, RefusedError, UnavailableError, UnknownOutcomeError
+from shared.contracts.events import Event
 from shared.contracts.replies import Refusal, Reply
 
 log = structlog.get_logger()
 
+MAX_COMMIT = 256
+"""Questions answered by one commit."""
 _BACKOFF_SECONDS = 0.25
 _MAX_AHEAD = 2000
 """Decisions on one draft. It never forgets what it holds; a new one is begun when everything on it is committed."""
@@ -97,8 +100,8 @@ class Writer:
         """Become the one writer: write an epoch, which ends every other one's, and fold everything up to it."""
         while True:
             try:
-                entry = begin_epoch(self.partition, self._name, self._new_id(), self._clock())
-                seq = await self._ledger.begin(self.number, entry)
+                event = begin_epoch(self.partition, self._name, self._new_id(), self._clock())
+                seq = await self._ledger.begin(self.number, event)
                 await self._catch_up()
             except (UnavailableError, UnknownOutcomeError, RefusedError) as error:
                 self._log.warning("take_over_waits", reason=str(error))
@@ -122,9 +125,9 @@ class Writer:
         """
         while self.serving:
             group = self._next_group()
-            entries = [entry for decided in group for entry in decided.entries]
+            events = [event for decided in group for event in decided.events]
             try:
-                await self._append(entries)
+                await self._append(events)
             except RefusedError as error:
                 self._throw_away(group)
                 if len(group) == 1:
@@ -134,7 +137,7 @@ class Writer:
                 # One of them may be at fault; the others must not suffer for it.
                 self._singly = len(group)
             except (FencedError, UnknownOutcomeError) as error:
-                self._log.warning("commit_uncertain", messages=len(entries), reason=str(error))
+                self._log.warning("commit_uncertain", events=len(events), reason=str(error))
                 self._throw_away(group)
                 await self._own_anew()
             else:
@@ -157,12 +160,12 @@ class Writer:
                 return [decide_one(self.partition, self._asked.popleft(), self._clock())]
             self._ahead = Ahead(self.partition)
         self._decide_ahead()
-        return [self._decided.popleft() for _ in range(min(len(self._decided), 1 if self._singly else MAX_BATCH))]
+        return [self._decided.popleft() for _ in range(min(len(self._decided), 1 if self._singly else MAX_COMMIT))]
 
     def _decide_ahead(self) -> None:
         """Decide what is asked, as far as there is a draft for it, and no more than the next commit takes."""
         ahead = self._ahead
-        while self._asked and ahead is not None and ahead.decisions < _MAX_AHEAD and len(self._decided) < MAX_BATCH:
+        while self._asked and ahead is not None and ahead.decisions < _MAX_AHEAD and len(self._decided) < MAX_COMMIT:
             self._decided.append(ahead.decide(self._asked.popleft(), self._clock()))
 
     def _throw_away(self, group: Sequence[Decided]) -> None:
@@ -171,13 +174,10 @@ class Writer:
         self._decided.clear()
         self._ahead = None
 
-    async def _append(self, entries: Sequence[Entry]) -> None:
-        for start in range(0, len(entries), MAX_BATCH):
-            batch = entries[start : start + MAX_BATCH]
-            sequences = await self._ledger.commit(self.number, self._expected, batch)
-            self._expected = sequences[-1]
-            for seq, entry in zip(sequences, batch, strict=True):
-                self.partition.fold(seq, entry.key, entry.message)
+    async def _append(self, events: Sequence[Event]) -> None:
+        async for seq, committed in self._ledger.commit(self.number, self._expected, events):
+            self._expected = seq
+            self.partition.fold(seq, committed)
 
     async def _own_anew(self) -> None:
         """After a commit that may or may not be in: read the truth, and if nobody else owns the partition, own it anew."""

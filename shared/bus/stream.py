@@ -61,7 +61,6 @@ class EventStream:
             max_bytes=max_bytes,
             num_replicas=replicas,
             allow_direct=True,
-            allow_atomic=True,
             republish=api.RePublish(src=REPUBLISH_SOURCE, dest=REPUBLISH_DESTINATION),
             metadata={PARTITIONS_METADATA: str(partitions)},
         )

@@ -51,6 +51,8 @@ class Verb(StrEnum):
     """Never asked for: the message with which an owner takes a partition over."""
     LOSE = "lose"
     """Never asked for: what an owner writes when a gateway is lost."""
+    GROUP = "group"
+    """Never asked for: several commands' events in one message."""
 
 
 class Command(Message):

@@ -1,14 +1,16 @@
 """Facts: what has happened, in the past tense. Only what is committed to the stream exists.
 
-A command leaves one message on ``stagedoor.v1.evt.<partition>.<app>.<room>.<verb>`` with all its facts in order; a
-command that changed nothing leaves one without facts. (An ending that is too large for one message takes several.)
+A command leaves one :class:`Committed` with all its facts in order; a command that changed nothing leaves one without facts.
+(An ending that is too large for one message takes several.) Alone it is a message of the stream on
+``stagedoor.v1.evt.<partition>.<app>.<room>.<verb>``; what is committed together is one message, a :class:`Group` on
+``stagedoor.v1.evt.<partition>._._.group``. events.py reads and writes both.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from shared.contracts.commands import MAX_USERS_PER_REMOVE, Attachment, Role
+from shared.contracts.commands import MAX_USERS_PER_REMOVE, Attachment, Role, Verb
 from shared.contracts.ids import (
     CommandId,
     CorrelationId,
@@ -27,6 +29,7 @@ from shared.contracts.replies import Reply
 
 MAX_SESSIONS_PER_FACT = 500
 MAX_FACTS_PER_MESSAGE = 2
+MAX_EVENTS_PER_MESSAGE = 256
 MAX_FORMER_GATEWAYS = 4
 """With the longest ids and as many former gateways, a message has 0.9 MB of JSON; a server takes 1 MiB by default."""
 
@@ -155,7 +158,7 @@ class Remembered(Message):
 
 
 class Committed(Message):
-    """One message of the stream."""
+    """What one command has come to."""
 
     command: CommandId
     correlation: CorrelationId
@@ -165,3 +168,16 @@ class Committed(Message):
     room: RoomId | None = None
     remembered: Remembered | None = None
     facts: tuple[Fact, ...] = ()
+
+
+class Grouped(Message):
+    """One command's part of a :class:`Group`."""
+
+    verb: Verb
+    event: Committed
+
+
+class Group(Message):
+    """Several commands that were committed together: all of them are in the stream or none, in this order."""
+
+    events: Annotated[tuple[Grouped, ...], Field(min_length=2, max_length=MAX_EVENTS_PER_MESSAGE)]

@@ -89,7 +89,8 @@ async def test_removed_while_away(visits, room, wire):
     wire.mend()
     await is_out(ann, AWAY, OUT_WHILE_AWAY, BANNED)
     assert await ann.heard("client-banned") == [BANNED]
-    assert await visits.stagedoor.rooms() == {room: ["bob"]}
+    # Who was in the room of the test before may still be within the grace.
+    assert (await visits.stagedoor.rooms())[room] == ["bob"]
 
 
 async def test_replaced_while_away(visits, room, wire):

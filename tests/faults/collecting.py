@@ -4,6 +4,8 @@ import json
 
 from nats.js.errors import NotFoundError
 
+from shared.contracts.ids import room_token
+
 STREAMS = {"STAGEDOOR_EVT_V1": "stream.jsonl", "STAGEDOOR_RCPT_V1": "receipts.jsonl"}
 _BATCH = 256
 
@@ -42,4 +44,17 @@ async def _messages(connection, stream):
             message = await js.get_msg(stream, seq)
         except NotFoundError:
             continue
-        yield {"seq": seq, "at": message.time.timestamp(), "subject": message.subject, "body": json.loads(message.data)}
+        for number, (subject, body) in enumerate(_parts(message.subject, json.loads(message.data))):
+            yield {"seq": seq + number / 1000, "at": message.time.timestamp(), "subject": subject, "body": body}
+
+
+def _parts(subject, body):
+    """Take a group of commands apart: each as if it had come alone, at a place of its own after the group's sequence."""
+    if not subject.endswith(".group"):
+        yield subject, body
+        return
+    before = subject.removesuffix("._._.group")
+    for part in body["events"]:
+        event = part["event"]
+        place = "_._" if "room" not in event else f"{event['app']}.{room_token(event['room'])}"
+        yield f"{before}.{place}.{part['verb']}", event

@@ -16,7 +16,8 @@ IN_ROOM = ("joined", "attached", "detached", "role_switched", "left", "dissolved
 class Stored:
     """One message of a stream."""
 
-    seq: int
+    seq: float
+    """In the stream; with what came before it in a group of commands, in thousandths."""
     at: float
     """When the server stored it."""
     subject: str

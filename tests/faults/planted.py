@@ -22,10 +22,12 @@ from services.room_registry.ledger import Ledger
 from services.room_registry.replica import CorruptStreamError, Replica
 from services.room_registry.writer import Writer
 from shared.bus.follower import Follower
-from shared.contracts.facts import Committed, Joined, Left
+from shared.contracts.events import read_events
+from shared.contracts.facts import Joined, Left
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import ResumeReply
-from shared.contracts.subjects import STREAM, event_subject, parse_subject
+from shared.contracts.subjects import STREAM
+from tests.support.facts import facts_in
 
 LATER = 0.5
 """Seconds that a bug is early or late by."""
@@ -55,9 +57,9 @@ def fence_off():
     def mine(_original, _self, partitions, _now):
         return set(range(partitions))
 
-    @_over(Ledger, "_one_by_one")
-    async def one_by_one(_original, self, partition, _expected, entries):
-        return [await self._publish(partition, entry, {}) for entry in entries]
+    @_over(Ledger, "_publish")
+    async def publish(original, self, partition, message, _fence):
+        return await original(self, partition, message, {})
 
     @_over(Writer, "yielded")
     def yielded(_original, _self):
@@ -100,14 +102,13 @@ def ended_twice():
 def notice_before_commit():
     """Gateways are told of what is about to be committed."""
 
-    @_over(Ledger, "commit")
-    async def commit(original, self, partition, expected, entries):
+    @_over(Ledger, "_publish")
+    async def publish(original, self, partition, message, fence):
         seq = (await self._js.stream_info(STREAM)).state.last_seq
-        for number, entry in enumerate(entries, start=1):
-            subject = event_subject(partition, entry.key, entry.verb).replace(".evt.", ".pub.")
-            await self._connection.publish(subject, entry.message.to_bytes(), headers={"Nats-Sequence": str(seq + number)})
+        subject, headers = message.subject.replace(".evt.", ".pub."), {"Nats-Sequence": str(seq + 1)}
+        await self._js._nc.publish(subject, message.data, headers=headers)
         await asyncio.sleep(LATER)
-        return await original(self, partition, expected, entries)
+        return await original(self, partition, message, fence)
 
 
 def answers_forgotten():
@@ -137,15 +138,14 @@ def removed_by_user():
     @_over(Gateway, "apply")
     def apply(original, self, stored):
         original(self, stored)
-        message = Committed.model_validate_json(stored.data)
-        key = parse_subject(stored.subject).key
-        for fact in message.facts:
-            if isinstance(fact, Joined | Left):
-                places[key] = fact.incarnation, fact.seq
-            if isinstance(fact, Joined):
-                users[fact.session] = fact.user
-            elif isinstance(fact, Left) and fact.reason is LeaveReason.REMOVED:
-                asyncio.get_running_loop().call_later(LATER, end_all, self, key, fact, message)
+        for key, _, message in read_events(stored.subject, stored.data):
+            for fact in message.facts:
+                if isinstance(fact, Joined | Left):
+                    places[key] = fact.incarnation, fact.seq
+                if isinstance(fact, Joined):
+                    users[fact.session] = fact.user
+                elif isinstance(fact, Left) and fact.reason is LeaveReason.REMOVED:
+                    asyncio.get_running_loop().call_later(LATER, end_all, self, key, fact, message)
 
     def end_all(gateway, key, removal, message):
         incarnation, seq = places[key]
@@ -172,8 +172,7 @@ def gap_not_healed():
 
     @_over(Follower, "_enqueue")
     async def enqueue(original, self, message):
-        facts = Committed.model_validate_json(message.data).facts
-        if not lost and any(isinstance(fact, Joined) and fact.user == "lost" for fact in facts):
+        if not lost and any(isinstance(fact, Joined) and fact.user == "lost" for fact in facts_in(message)):
             lost.append(message)
             return
         await original(self, message)

@@ -12,11 +12,13 @@ from shared.bus.stream import EventStream
 from shared.clients.answers import Answers
 from shared.contracts.commands import Role, Verb
 from shared.contracts.errors import RefusalCode, RefusedError, SessionEndedError
+from shared.contracts.events import read_events
 from shared.contracts.facts import Committed, GatewayLost
 from shared.contracts.ids import RoomKey
 from shared.contracts.reasons import LeaveReason
-from shared.contracts.subjects import GATEWAY_STREAM, PUBLISHED_EVENTS, event_subject, parse_subject, partition_of
+from shared.contracts.subjects import GATEWAY_STREAM, PUBLISHED_EVENTS, event_subject, partition_in, partition_of
 from tests.room_registry.conftest import APP, EDGE, OTHER, PARTITIONS, Caller, renewing
+from tests.support.facts import facts_in
 from tests.support.running import running
 
 CANARY = "canary_" + "c" * 16
@@ -45,7 +47,7 @@ class Facts:
         async with asyncio.timeout(30):
             while True:
                 message = await self.subscription.next_msg(timeout=30)
-                for fact in Committed.model_validate_json(message.data).facts:
+                for fact in facts_in(message):
                     if isinstance(fact, GatewayLost):
                         self.lost.add(fact.gateway)
                     if fact.kind == kind and wanted(fact):
@@ -131,9 +133,8 @@ async def test_a_loss_that_its_owner_did_not_finish_is_finished(settings, caller
         stream = EventStream(bus)
         replica = Partition(settings.limits())
         async for stored in stream.read(0, await stream.last_seq()):
-            address = parse_subject(stored.subject)
-            if address.partition == str(partition_of(RoomKey(APP, 1), PARTITIONS)):
-                replica.fold(stored.seq, address.key, Committed.model_validate_json(stored.data))
+            if partition_in(stored.subject) == partition_of(RoomKey(APP, 1), PARTITIONS):
+                replica.fold(stored.seq, read_events(stored.subject, stored.data))
         assert not replica.rooms
 
 

@@ -18,6 +18,7 @@ from shared.contracts.replies import RoomsReply
 from shared.contracts.subjects import DOOR, PUBLISHED_EVENTS, ROOMS, STREAM, command_subject, partition_of
 from shared.service import ServiceFailedError
 from tests.room_registry.conftest import APP, EDGE, PARTITIONS, Caller
+from tests.support.facts import facts_in
 from tests.support.running import running
 
 
@@ -41,7 +42,7 @@ async def test_what_is_answered_is_in_the_stream_and_republished(registry, calle
     reply = await caller.remove("用户2 😀", room="a.b c>d")
     assert [removed.user for removed in reply.removed] == ["用户2 😀"]
     messages = [await heard.next_msg(timeout=2) for _ in range(2)]
-    kinds = [[fact.kind for fact in Committed.model_validate_json(message.data).facts] for message in messages]
+    kinds = [[fact.kind for fact in facts_in(message)] for message in messages]
     assert kinds == [["joined"], ["left"]]
     assert messages[1].headers["Nats-Sequence"] == str((await stored(bus))[-1].seq)
 
@@ -149,7 +150,7 @@ async def test_a_command_without_a_reply_subject_works(registry, caller, bus):
     await caller.join("ann")
     heard = await bus.subscribe(PUBLISHED_EVENTS.subscription(verb=Verb.DISMISS))
     await bus.publish(command_subject(DOOR, RoomKey(APP, 1), Verb.DISMISS), json.dumps({"id": "d", "app": APP, "room": 1}).encode())
-    assert Committed.model_validate_json((await heard.next_msg(timeout=5)).data).facts[0].kind == "dissolved"
+    assert facts_in(await heard.next_msg(timeout=5))[0].kind == "dissolved"
 
 
 async def test_readiness_says_what_is_missing_and_life_goes_on_without_nats(registry, nats_server, caller):

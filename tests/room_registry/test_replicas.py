@@ -14,8 +14,9 @@ from services.room_registry.app import build
 from shared.bus.follower import Follower
 from shared.bus.stream import EventStream
 from shared.clients.answers import Answers
-from shared.contracts.facts import Committed
+from shared.contracts.events import read_events
 from tests.room_registry.conftest import APP, PARTITIONS
+from tests.support.facts import facts_in
 from tests.support.ports import free_port
 from tests.support.running import running, until_answers
 
@@ -29,7 +30,7 @@ def settings(registry_settings):
 
 async def history(bus):
     stream = EventStream(bus)
-    return [Committed.model_validate_json(m.data) async for m in stream.read(0, await stream.last_seq())]
+    return [event.message async for m in stream.read(0, await stream.last_seq()) for event in read_events(m.subject, m.data)]
 
 
 def sessions(messages, kind):
@@ -45,7 +46,7 @@ async def owners(bus):
     owner_of = {}
     stream = EventStream(bus)
     async for stored in stream.read(0, await stream.last_seq()):
-        for fact in Committed.model_validate_json(stored.data).facts:
+        for fact in facts_in(stored):
             if fact.kind == "epoch_began":
                 owner_of[stored.subject.split(".")[3]] = fact.owner
     return owner_of

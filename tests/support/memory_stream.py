@@ -51,13 +51,6 @@ class MemoryStream:
         self.messages.append((len(self.messages) + 1, subject, data))
         return len(self.messages)
 
-    def append_batch(self, batch):
-        """Store all messages of a batch, or none. Only the first one's fence counts."""
-        self._check(batch[0][2])
-        for subject, data, _ in batch:
-            self.messages.append((len(self.messages) + 1, subject, data))
-        return len(self.messages)
-
     def deliver_late(self):
         """Carry out what was on its way. What the fence refuses vanishes: nobody waits for the answer."""
         late, self.late = self.late, []
@@ -81,34 +74,23 @@ class MemoryConnection:
 
     def __init__(self, stream):
         self.stream = stream
-        self._batches = {}
 
     def jetstream(self, timeout):  # noqa: ARG002 -- as the real one
         """Return what publishes with an answer."""
-        return _JetStream(self)
-
-    async def publish(self, subject, data, headers):
-        """Put one more message into an open batch."""
-        self._batches.setdefault(headers["Nats-Batch-Id"], []).append((subject, data, headers))
-
-    def act(self, subject, data, headers):
-        """Return what the server will do about a publish."""
-        batch_id = headers.get("Nats-Batch-Id")
-        if batch_id is None:
-            return lambda: self.stream.append(subject, data, headers)
-        batch = [*self._batches.pop(batch_id, []), (subject, data, headers)]
-        return lambda: self.stream.append_batch(batch)
+        return _JetStream(self.stream)
 
 
 class _JetStream:
-    def __init__(self, connection):
-        self._connection = connection
+    def __init__(self, stream):
+        self._stream = stream
 
     async def publish(self, subject, data, headers):
-        act = self._connection.act(subject, data, headers)
+        def act():
+            return self._stream.append(subject, data, headers)
+
         fate = await point()
         if fate is Fate.LATE:
-            self._connection.stream.late.append(act)
+            self._stream.late.append(act)
         if fate in (Fate.LOST, Fate.LATE):
             raise nats.errors.TimeoutError
         seq = act()

@@ -76,7 +76,9 @@ export class Subscriber {
     for (const [stream, subscription] of this.#subscriptions) {
       if (subscription.isDecided || subscription.choice) continue;
       this.#receive(stream, subscription, { audio: true, video: true }).catch((error: unknown) => {
-        if (!this.#isClosed) console.warn(`automatic subscription: ${wordsOf(error)}`);
+        // That a stream went while it was asked for is no news: the application hears of it as `stream-removed`.
+        if (!this.#isClosed && this.#subscriptions.has(stream))
+          console.warn(`automatic subscription: ${wordsOf(error)}`);
       });
     }
   }

@@ -216,4 +216,12 @@ describe('subscribe()', () => {
     assert.equal(connection.sent.at(-1)?.type, 'unsubscribe');
     assert.equal(bob.hasAudio(), true);
   });
+
+  it('that nobody has asked for and that goes at once is no cause for a warning', async (t) => {
+    const warn = t.mock.method(console, 'warn', () => undefined);
+    const { connection } = await withBob(true);
+    connection.say({ type: 'stream_removed', stream: 'b1' });
+    await settle();
+    assert.equal(warn.mock.callCount(), 0);
+  });
 });

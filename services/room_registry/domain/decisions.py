@@ -12,6 +12,7 @@ from services.room_registry.domain.partition import Partition
 from services.room_registry.domain.room import Room, Session
 from shared.contracts.commands import Command, Detach, Dismiss, Join, Leave, Remove, Resume, Role, RoomCommand, SwitchRole, Verb
 from shared.contracts.errors import RefusalCode
+from shared.contracts.events import Event
 from shared.contracts.facts import (
     MAX_FACTS_PER_MESSAGE,
     MAX_FORMER_GATEWAYS,
@@ -43,27 +44,19 @@ from shared.contracts.replies import (
 C = TypeVar("C", bound=RoomCommand)
 
 
-class Entry(NamedTuple):
-    """One message to be committed."""
-
-    key: RoomKey | None
-    verb: Verb
-    message: Committed
-
-
 class Decision(NamedTuple):
-    """What a command comes to: the reply may leave when the entries are committed, in their order."""
+    """What a command comes to: the reply may leave when the events are committed, in their order."""
 
     reply: Reply
-    entries: tuple[Entry, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
-def begin_epoch(partition: Partition, owner: str, command: str, now: int) -> Entry:
+def begin_epoch(partition: Partition, owner: str, command: str, now: int) -> Event:
     """Make the message with which ``owner`` takes the partition over."""
-    return Entry(None, Verb.EPOCH, _message(partition, None, command, now, (EpochBegan(owner=owner),)))
+    return Event(None, Verb.EPOCH, _message(partition, None, command, now, (EpochBegan(owner=owner),)))
 
 
-def lose(partition: Partition, gateway: str, command: str, now: int, *, silent: bool = True) -> tuple[Entry, ...]:
+def lose(partition: Partition, gateway: str, command: str, now: int, *, silent: bool = True) -> tuple[Event, ...]:
     """Declare a gateway lost, and end what is attached to it: a message a room. What is done already is not done again.
 
     Args:
@@ -73,15 +66,15 @@ def lose(partition: Partition, gateway: str, command: str, now: int, *, silent: 
         now: Unix time in milliseconds.
         silent: whether nothing leaves it any more.
     """
-    entries: list[Entry] = []
+    events: list[Event] = []
     if partition.lost.get(gateway) is None:
         if len(partition.lost) >= partition.limits.lost_gateways:
             return ()
         fact = GatewayLost(gateway=gateway, silent=silent)
-        entries.append(Entry(None, Verb.LOSE, _message(partition, None, command, now, (fact,))))
+        events.append(Event(None, Verb.LOSE, _message(partition, None, command, now, (fact,))))
     endings = ((room.key, facts) for room in partition.rooms_with(gateway) for facts in _chunks(room.lose(gateway)))
-    entries += (Entry(key, Verb.LOSE, _message(partition, key, command, now, facts)) for key, facts in endings)
-    return tuple(entries)
+    events += (Event(key, Verb.LOSE, _message(partition, key, command, now, facts)) for key, facts in endings)
+    return tuple(events)
 
 
 def decide(partition: Partition, command: Command, now: int) -> Decision:
@@ -295,14 +288,14 @@ class _Deciding:
 
     def _decision(self, command: RoomCommand, reply: Reply, facts: Sequence[Fact] = (), remembered: Remembered | None = None) -> Decision:
         """Spread facts over messages. Every command leaves at least one: its reply waits for a commit after the decision."""
-        return Decision(reply, tuple(self._entries(command, facts, remembered)))
+        return Decision(reply, tuple(self._events(command, facts, remembered)))
 
-    def _entries(self, command: RoomCommand, facts: Sequence[Fact], remembered: Remembered | None) -> Iterator[Entry]:
+    def _events(self, command: RoomCommand, facts: Sequence[Fact], remembered: Remembered | None) -> Iterator[Event]:
         chunks = list(_chunks(facts)) or [()]
         for number, chunk in enumerate(chunks, start=1):
             last = remembered if number == len(chunks) else None
             message = _message(self.partition, command.key, command.id, self.now, chunk, command.correlation, last)
-            yield Entry(command.key, command.verb, message)
+            yield Event(command.key, command.verb, message)
 
 
 def _message(  # noqa: PLR0917 -- they are the message's

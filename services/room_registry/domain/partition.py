@@ -13,6 +13,7 @@ from typing import NamedTuple
 from services.room_registry.domain.ended import Ended, EndedSessions
 from services.room_registry.domain.memory import Counts, Memory, Overlay
 from services.room_registry.domain.room import Room, Session, evolve
+from shared.contracts.events import Event
 from shared.contracts.facts import (
     Attached,
     Committed,
@@ -119,8 +120,8 @@ class Partition:
 
     # Folding
 
-    def fold(self, seq: int, key: RoomKey | None, message: Committed) -> None:
-        """Apply one committed message; one that was applied already is passed over.
+    def fold(self, seq: int, events: Iterable[Event]) -> None:
+        """Apply the events of one message of the stream; a message that was applied already is passed over.
 
         Raises:
             ValueError, LookupError: it cannot follow what was applied before: the stream is not what it was.
@@ -128,6 +129,10 @@ class Partition:
         if seq <= self.last_seq:
             return
         self.last_seq = seq
+        for key, _, message in events:
+            self._fold(key, message)
+
+    def _fold(self, key: RoomKey | None, message: Committed) -> None:
         # An epoch is written before all that it follows is folded, and may be dated early.
         self.at = max(self.at, message.at)
         self.ended.forget(self.at)

@@ -127,7 +127,7 @@ def test_a_repeated_removal_gets_the_same_answer_and_ends_nobody_new():
     assert world.remove("ann", id="kick") == first
     assert world.members() == {2}
     again = decide(replay(world.stream), Remove(id="kick", app=APP, room=1, users=("ann",)), world.now)
-    assert (again.reply, again.entries) == (first, ())
+    assert (again.reply, again.events) == (first, ())
 
 
 def test_a_command_id_with_another_content_is_refused():
@@ -296,7 +296,7 @@ def test_a_fact_out_of_order_is_an_error_not_a_guess():
     broken = Partition(Limits())
     with pytest.raises(ValueError, match="cannot be followed"):
         for seq, entry in enumerate(world.stream[:-2] + world.stream[-1:], start=1):
-            broken.fold(seq, entry.key, entry.message)
+            broken.fold(seq, [entry])
 
 
 def test_rooms_are_listed_page_by_page():

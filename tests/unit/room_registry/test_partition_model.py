@@ -71,7 +71,7 @@ class Rooms(RuleBasedStateMachine):
     def do(self, command):
         self.now += 1
         decision = decide(self.state, command, self.now)
-        self.write(decision.entries)
+        self.write(decision.events)
         return decision.reply
 
     def write(self, entries):
@@ -79,12 +79,12 @@ class Rooms(RuleBasedStateMachine):
             if self.draft is None:
                 self.commit(entry)
             else:
-                self.draft.fold(self.draft.last_seq + 1, entry.key, entry.message)
+                self.draft.fold(self.draft.last_seq + 1, [entry])
                 self.undone.append(entry)
 
     def commit(self, entry):
         self.stream.append(entry)
-        self.partition.fold(len(self.stream), entry.key, entry.message)
+        self.partition.fold(len(self.stream), [entry])
         for fact in entry.message.facts:
             self.check(entry.key, fact)
 

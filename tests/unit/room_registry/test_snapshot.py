@@ -49,7 +49,7 @@ def test_it_goes_on_as_if_it_had_folded_all_of_it(world):
     for covered in range(1, len(world.stream)):
         partition = restore(Limits(), lines_of(replay(world.stream[:covered])))
         for seq, entry in enumerate(world.stream, start=1):
-            partition.fold(seq, entry.key, entry.message)
+            partition.fold(seq, [entry])
         assert lines_of(partition) == whole
 
 
@@ -68,7 +68,7 @@ def test_restored_memory_is_forgotten_when_its_time_has_come(world):
     later = world.now + max(limits.ended_age_ms, limits.answer_age_ms, limits.lost_age_ms)
     for partition in (restored, world.partition):
         entry = begin_epoch(partition, "owner", "again", later)
-        partition.fold(partition.last_seq + 1, entry.key, entry.message)
+        partition.fold(partition.last_seq + 1, [entry])
     assert lines_of(restored) == lines_of(world.partition)
     assert len(restored.ended) == len(restored.answers) == len(restored.lost) == 0
 

@@ -7,13 +7,13 @@ import structlog
 
 from services.room_registry.ahead import Loss
 from services.room_registry.domain.partition import Limits, Partition
-from services.room_registry.ledger import MAX_BATCH, Ledger
+from services.room_registry.ledger import Ledger
 from services.room_registry.writer import Writer
 from shared.contracts.commands import Join, Leave, Role
 from shared.contracts.errors import RefusalCode
-from shared.contracts.facts import Committed
+from shared.contracts.events import read_events
+from shared.contracts.facts import MAX_EVENTS_PER_MESSAGE
 from shared.contracts.reasons import LeaveReason
-from shared.contracts.subjects import parse_subject
 from tests.support.memory_stream import Fate, MemoryConnection, MemoryStream, point
 from tests.unit.room_registry.world import APP, EDGE, OTHER, session
 
@@ -42,7 +42,7 @@ class Replica:
 
     def follow(self):
         for seq, subject, data in self.stream.messages[self.partition.last_seq :]:
-            self.partition.fold(seq, parse_subject(subject).key, Committed.model_validate_json(data))
+            self.partition.fold(seq, read_events(subject, data))
         self.writer.yielded()
 
 
@@ -73,26 +73,26 @@ def _quiet():
     structlog.reset_defaults()
 
 
-def test_what_takes_two_batches_is_fenced_though_a_stranger_was_folded_between_them():
-    """The second batch follows the first one's last message, not whatever the partition has folded since."""
+def test_what_takes_two_messages_is_fenced_though_a_stranger_was_folded_between_them():
+    """The second message follows the first one, not whatever the partition has folded since."""
     stream = MemoryStream()
     mine, theirs = Replica(stream, "mine"), Replica(stream, "theirs")
     finish(mine.writer.take_over())
     for number in range(ROOMS):
         mine.writer.ask(join(number, EDGE))
         finish(mine.writer.commit())
-    for number in range(ROOMS, ROOMS + MAX_BATCH - 1):
+    for number in range(ROOMS, ROOMS + MAX_EVENTS_PER_MESSAGE - 1):
         mine.writer.ask(join(number, OTHER))
     mine.writer.ask(Loss(EDGE, "lost"))
     committing = mine.writer.commit()
     committing.send(None)
     committing.send(Fate.ANSWERED)
-    assert len(stream.messages) == 1 + ROOMS + MAX_BATCH, "the first batch is stored, and its answer is on its way"
+    assert len(stream.messages) == 1 + ROOMS + 1, "the first message is stored, and its answer is on its way"
     finish(theirs.writer.take_over())
     mine.follow()
     replies = finish(committing)
     assert {reply.code for reply in replies} == {RefusalCode.NOT_OWNER}
-    assert len(stream.messages) == 1 + ROOMS + MAX_BATCH + 1, "nothing of mine came after their epoch"
+    assert len(stream.messages) == 1 + ROOMS + 2, "nothing of mine came after their epoch"
     assert not mine.writer.serving
 
 
@@ -122,7 +122,7 @@ def test_an_ending_that_is_under_way_is_counted_once():
         replica.writer.ask(command)
     committing = replica.writer.commit()
     committing.send(None)
-    while len(stream.messages) < 5:
+    while len(stream.messages) < 2:
         committing.send(Fate.ANSWERED)
     replica.follow()
     assert len(replica.partition.ended) == 2, "both endings are folded, and the commit is not acknowledged"

@@ -27,7 +27,7 @@ def replay(stream, limits=None):
     """Fold a stream from its beginning."""
     partition = Partition(limits or Limits())
     for seq, entry in enumerate(stream, start=1):
-        partition.fold(seq, entry.key, entry.message)
+        partition.fold(seq, [entry])
     return partition
 
 
@@ -49,11 +49,11 @@ class World:
         self.facts = [fact for entry in entries for fact in entry.message.facts]
         for entry in entries:
             self.stream.append(entry)
-            self.partition.fold(len(self.stream), entry.key, entry.message)
+            self.partition.fold(len(self.stream), [entry])
 
     def do(self, command):
         decision = decide(self.partition, command, self.now)
-        self.commit(decision.entries)
+        self.commit(decision.events)
         return decision.reply
 
     def common(self, room, id=None):
