@@ -1,6 +1,7 @@
 """Standing for partitions: says that this replica is there, hears who else is, and owns what falls to it."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -41,26 +42,27 @@ class Standing:
         self._election = Election(me, lease)
         self._owning: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
-        self._beating: asyncio.Task[None] | None = None
+        """Others have come or gone."""
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to stand; partitions are taken over a moment later, when the others have answered."""
         await self._connection.subscribe(LEASES.subscription(), cb=self._hear)
         await self._beat()
         await self._connection.flush()
-        self._beating = asyncio.create_task(self._stand())
+        self._tasks = [asyncio.create_task(each) for each in (self._keep_beating(), self._stand())]
 
     def missing(self) -> list[str]:
         """Name the partitions that fall to this replica and are not served yet."""
-        if self._beating is None:
+        if not self._tasks:
             return ["standing for partitions"]
         mine = self._election.mine(len(self._owners), time.monotonic())
         return [f"partition {number}" for number in sorted(mine) if not self._owners[number].serving]
 
     async def leave(self, seconds: float) -> None:
         """Hand over: serve until a successor's epoch is seen, or, where there is nobody else, until all is answered."""
-        if self._beating is not None:
-            self._beating.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._election.leave()
         try:
             async with asyncio.timeout(seconds):
@@ -81,6 +83,12 @@ class Standing:
         if owner.serving:
             await owner.drain()
 
+    async def _keep_beating(self) -> None:
+        """Say so at a pace of its own: whatever happens to partitions, the others must not take this replica for gone."""
+        while True:
+            await asyncio.sleep(self._lease / _BEATS_PER_LEASE)
+            await self._beat()
+
     async def _stand(self) -> None:
         # Those who are there answer a newcomer at once.
         await asyncio.sleep(self._lease / _BEATS_PER_LEASE / 2)
@@ -89,11 +97,10 @@ class Standing:
             mine = self._election.mine(len(self._owners), time.monotonic())
             for number in mine - self._owning.keys():
                 self._owning[number] = asyncio.create_task(self._own(number))
-            try:
+            # Who has lost a partition tries again no sooner than the others can have been heard.
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._lease / _BEATS_PER_LEASE):
                     await self._changed.wait()
-            except TimeoutError:
-                await self._beat()
 
     async def _own(self, number: int) -> None:
         owner = self._owners[number]
@@ -114,7 +121,6 @@ class Standing:
             self._fail(f"the owner of partition {number} broke: {error}")
         finally:
             self._owning.pop(number, None)
-            self._changed.set()
 
     async def _hear(self, message: Msg) -> None:
         try:
@@ -126,10 +132,11 @@ class Standing:
             return
         if self._election.hear(lease.replica, time.monotonic(), leaving=lease.leaving):
             log.info("replica_heard", replica=lease.replica)
+            self._changed.set()
             await self._beat()
         if lease.leaving:
             log.info("replica_leaves", replica=lease.replica)
-        self._changed.set()
+            self._changed.set()
 
     async def _beat(self, *, leaving: bool = False) -> None:
         lease = Lease(replica=self._me, leaving=leaving)

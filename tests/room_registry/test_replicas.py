@@ -14,7 +14,10 @@ from services.room_registry.app import build
 from shared.bus.follower import Follower
 from shared.bus.stream import EventStream
 from shared.clients.answers import Answers
+from shared.contracts.commands import Verb
 from shared.contracts.events import read_events
+from shared.contracts.facts import Committed, EpochBegan
+from shared.contracts.subjects import LEASES, PUBLISHED_EVENTS, event_subject
 from tests.room_registry.conftest import APP, PARTITIONS
 from tests.support.facts import facts_in
 from tests.support.ports import free_port
@@ -117,6 +120,25 @@ async def test_any_replica_says_what_was_answered(settings, caller, bus, monkeyp
         reply = await caller.remove("ann", id="kick")
         assert [(await Answers(bus).ask(APP, "kick", 5)).answer for _ in range(20)] == [reply] * 20
         assert (await Answers(bus).ask(APP, "unknown", 5)).answer is None
+
+
+async def test_who_loses_a_partition_again_and_again_still_says_that_it_is_there(settings, bus):
+    """Somebody takes it back each time at once. If either fell silent over that, neither would ever hear that the other is there."""
+    rival, rounds = "f" * 32, 8
+    said = asyncio.Queue()
+    await bus.subscribe(LEASES.subscription(), cb=said.put)
+    await bus.subscribe(PUBLISHED_EVENTS.subscription(partition=0, verb=Verb.EPOCH), cb=said.put)
+    epoch = Committed(command="c", correlation="c", at=0, facts=(EpochBegan(owner=rival),))
+    leases, epochs = 0, 0
+    async with running(build(settings)), asyncio.timeout(60):
+        while epochs < rounds:
+            message = await said.get()
+            if message.subject.startswith(LEASES.pattern.format(replica="")):
+                leases += 1
+            elif [fact.owner for fact in facts_in(message)] != [rival]:
+                epochs += 1
+                await bus.jetstream().publish(event_subject(0, None, Verb.EPOCH), epoch.to_bytes())
+    assert leases >= rounds / 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
