@@ -34,15 +34,20 @@ def main() -> None:
     program = sys.argv[1:]
     if not program:
         raise SystemExit(f"usage: {sys.argv[0]} PROGRAM ARGUMENT...")
+    own_network()
+    try:
+        os.execvp(program[0], program)  # noqa: S606 -- to run a program is what this is for
+    except OSError as error:
+        raise SystemExit(f"{program[0]}: {error.strerror}") from error
+
+
+def own_network() -> None:
+    """Have this process, and what it starts from now on, in a network of its own; ends it where that cannot be."""
     try:
         enter()
     except OSError as error:
         raise SystemExit(f"no network of its own here ({error.strerror}): run it as root, or allow user namespaces") from error
     build()
-    try:
-        os.execvp(program[0], program)  # noqa: S606 -- to run a program is what this is for
-    except OSError as error:
-        raise SystemExit(f"{program[0]}: {error.strerror}") from error
 
 
 def enter() -> None:

@@ -1,4 +1,7 @@
-"""Run the harness: ``python -m tests.faults --minutes M --seed S [--cluster]``. Non-zero exit if a promise was broken."""
+"""Run the harness: ``python -m tests.faults --minutes M --seed S [--cluster]``. Non-zero exit if a promise was broken.
+
+It leaves the machine's network for one of its own: as another user than root it needs user namespaces, and it needs iproute2.
+"""
 
 import argparse
 import asyncio
@@ -10,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from tests.browser.in_namespace import own_network
 from tests.faults.run import run, summarise
 
 
@@ -26,6 +30,7 @@ def main():
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.randrange(1_000_000)  # noqa: S311 -- no secret
     forms = [False] * (not arguments.cluster) + [True] * (not arguments.one)
+    own_network()
     # The harness's own commands are sent again and again while the bus is away.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     totals = [0, 0, []]

@@ -88,12 +88,10 @@ class Faults:
             await asyncio.sleep(self._seconds(_LONG))
 
     async def cut(self, member):
-        """A process and the bus do not hear each other; nobody tells them."""
-        for wire in member.wires:
-            wire.hold()
+        """A process and the bus do not hear each other; nobody tells them. Browsers and media reach a gateway all the same."""
+        await member.cut()
         await asyncio.sleep(self._rng.choice([self._seconds(ISOLATION_GRACE), _LONG]))
-        for wire in member.wires:
-            wire.heal()
+        await member.heal()
 
     async def sever(self, member):
         """The connection to the bus breaks, and cannot be made again for a while."""

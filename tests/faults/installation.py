@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from cli.nats_server import LocalNats, die_with_parent
+from tests.faults.host import Host
 from tests.faults.wire import Wire
 from tests.support.cluster import NatsCluster
 from tests.support.ports import free_port
@@ -55,18 +56,23 @@ class Member:
         directory: for its log.
         wires: to the nodes of the bus; it knows no other way there.
         more: settings of its own.
+        host: the network that it is in; None is that of everybody.
     """
 
-    def __init__(self, name, service, directory, wires, more):
+    def __init__(self, name, service, directory, wires, more, *, host=None):
         self.name = name
         self.service = service
+        self.address = host.address if host else "127.0.0.1"
         self.port = free_port()
         self.wires = wires
+        self._host = host
         self.frozen = False
         self.starts = 0
         self._log = directory / f"{name}.log"
         self._environment = os.environ | _SETTINGS | more | {"STAGEDOOR_PORT": str(self.port)}
-        self._environment["STAGEDOOR_NATS_URL"] = ",".join(f"nats://127.0.0.1:{wire.port}" for wire in wires)
+        self._environment["STAGEDOOR_NATS_URL"] = ",".join(f"nats://{wire.host}:{wire.port}" for wire in wires)
+        if host:
+            self._environment |= {"STAGEDOOR_HOST": host.address, "STAGEDOOR_MEDIA_HOST": host.address}
         self._environment["STAGEDOOR_GATEWAY_NAME"] = name
         self._process = None
         self._keeping = None
@@ -75,7 +81,7 @@ class Member:
     @property
     def url(self):
         """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.address}:{self.port}"
 
     def start(self):
         """Start it, and again whenever it ends."""
@@ -105,6 +111,20 @@ class Member:
             self.send(signal.SIGCONT)
             self.frozen = False
 
+    async def cut(self):
+        """Have it and the bus not hear each other; nobody tells them."""
+        if self._host:
+            await self._host.cut()
+        for wire in () if self._host else self.wires:
+            wire.hold()
+
+    async def heal(self):
+        """Undo that."""
+        if self._host:
+            await self._host.heal()
+        for wire in self.wires:
+            wire.heal()
+
     async def stop(self):
         """End it for good."""
         self._keeping.cancel()
@@ -112,6 +132,8 @@ class Member:
         self.send(signal.SIGCONT)
         if self._process is not None:
             await self._process.wait()
+        if self._host:
+            await self._host.stop()
 
     async def _keep(self):
         while True:
@@ -124,7 +146,7 @@ class Member:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    preexec_fn=die_with_parent,
+                    preexec_fn=self._host.enter if self._host else die_with_parent,
                 )
             self.starts += 1
             await self._process.wait()
@@ -138,15 +160,17 @@ class Installation:
         directory: for the stores and the logs.
         cluster: three nats-servers and replicated streams, instead of one.
         replicas: how many there are of each service.
+        hosts: each gateway is in a network of its own.
         settings: more of them, for all.
     """
 
-    def __init__(self, directory, *, cluster, replicas=2, settings=None):
+    def __init__(self, directory, *, cluster, replicas=2, hosts=False, settings=None):
         self.directory = directory
         self.clustered = cluster
         self.bus = NatsCluster(directory, BUS_TOKEN) if cluster else LocalNats(directory / "nats", free_port(), BUS_TOKEN)
         self.members = {}
         self._replicas = replicas
+        self._hosts = hosts
         self._settings = {"STAGEDOOR_STREAM_REPLICAS": "3" if cluster else "1"} | (settings or {})
 
     @property
@@ -169,10 +193,14 @@ class Installation:
         for service in services:
             stem = SERVICES[service]
             for number in range(1, self._replicas + 1):
-                wires = [Wire(int(node.url.rpartition(":")[2])) for node in self.nodes]
+                host = Host(number) if self._hosts and service == "edge_gateway" else None
+                if host:
+                    await host.start()
+                at = host.bus_address if host else "127.0.0.1"
+                wires = [Wire("127.0.0.1", int(node.url.rpartition(":")[2]), at=at) for node in self.nodes]
                 for wire in wires:
                     await wire.start()
-                member = Member(f"{stem}-{number}", service, self.directory, wires, self._settings)
+                member = Member(f"{stem}-{number}", service, self.directory, wires, self._settings, host=host)
                 if launchers and service in launchers:
                     member.launcher = launchers[service]
                 self.members[member.name] = member

@@ -59,7 +59,7 @@ class Load:
         """Begin."""
         breaks = breaks_sometimes(self._rng, _BROKEN_SHARE, _BROKEN_BYTES)
         for gateway in self._installation.gateways:
-            self._wires[gateway.name] = Wire(gateway.port, breaks)
+            self._wires[gateway.name] = Wire(gateway.address, gateway.port, breaks=breaks)
             await self._wires[gateway.name].start()
         self._visits = [asyncio.create_task(visitor.live()) for visitor in self.visitors]
         await self._media.start(self._installation.directory, self._seed, self._gateways())

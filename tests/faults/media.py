@@ -86,8 +86,9 @@ def _listen_to_the_wire():
 
     aioice.ice.Connection.recv = recv
     RTCDtlsTransport._handle_rtp_data = handle
-    # The library leaves loopback out; everything here runs on it.
-    aioice.ice.get_host_addresses = lambda *_, **__: ["127.0.0.1"]
+    # The library leaves loopback out, where gateways are unless each has a network of its own.
+    addresses = aioice.ice.get_host_addresses
+    aioice.ice.get_host_addresses = lambda *asked, **named: ["127.0.0.1", *addresses(*asked, **named)]
 
 
 class _Voice(MediaStreamTrack):

@@ -21,11 +21,11 @@ OPERATIONS = ("joined", "resumed", "refused", "left", "switched", "operation")
 
 
 async def run(directory, *, seed, seconds, cluster, visitors=200, say=print):
-    """Run for so many seconds of faults. Returns how many operations and faults there were, and the violations."""
+    """Run for so many seconds of faults, in a network of one's own. Returns the numbers of operations and faults, and the violations."""
     directory.mkdir(parents=True, exist_ok=True)
     journal = Journal(directory / "log.jsonl")
     journal.write("settings", seed=seed, isolation_grace=ISOLATION_GRACE, reconnect_grace=RECONNECT_GRACE)
-    installation = Installation(directory, cluster=cluster)
+    installation = Installation(directory, cluster=cluster, hosts=True)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(journal.close)
         stack.push_async_callback(installation.stop)

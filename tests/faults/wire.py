@@ -10,16 +10,19 @@ _CHUNK = 65536
 
 
 class Wire:
-    """Carries TCP connections from a port of its own to one on loopback.
+    """Carries TCP connections from a port of its own to another one.
 
     Args:
-        port: where it leads.
+        host: where it leads.
+        port: there.
+        at: the address that it listens on.
         breaks: asked for each connection how many bytes it carries before it is cut; None is never.
     """
 
-    def __init__(self, port, breaks=lambda: None):
+    def __init__(self, host, port, *, at="127.0.0.1", breaks=lambda: None):
+        self.host = at
         self.port = free_port()
-        self._to = port
+        self._to = host, port
         self._breaks = breaks
         self._ends = set()
         self._flowing = asyncio.Event()
@@ -29,7 +32,7 @@ class Wire:
 
     async def start(self):
         """Begin to listen."""
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._carry, self.host, self.port)
 
     @property
     def used(self):
@@ -67,7 +70,7 @@ class Wire:
             return
         try:
             await self._flowing.wait()
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to)
+            there_reader, there_writer = await asyncio.open_connection(*self._to)
         except OSError:
             writer.transport.abort()
             return
