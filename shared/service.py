@@ -6,7 +6,6 @@ as long as the process turns; ``/readyz`` answers 200 when nothing is missing, o
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 import sys
@@ -27,6 +26,7 @@ from starlette.routing import BaseRoute, Route
 from shared import logging
 from shared.contracts.errors import ConfigurationError, StagedoorError
 from shared.http_server import HttpProtocol, WebSocketProtocol
+from shared.process import collect_less
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -250,21 +250,11 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _collect_less() -> None:
-    """Have Python look for garbage in cycles less often: it stops the process, for a second where there are 10,000 sessions.
-
-    What is imported stays for good and is looked at no more. Of the rest, nearly all goes without cycles.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 100)
-
-
 def main(name: str, settings_type: type[S], build: Callable[[S], Service]) -> NoReturn:
     """Run a service as a process, from its environment to its exit code."""
 
     async def run() -> int:
-        _collect_less()
+        collect_less()
         settings = settings_type.load()
         logging.configure(name, settings.log_level)
         return await build(settings).run()

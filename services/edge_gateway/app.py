@@ -1,6 +1,7 @@
 """The gateway as a service: the bus on one side, browsers on the other, media beside them."""
 
 import asyncio
+import functools
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -12,9 +13,9 @@ from services.edge_gateway.admission import Admission
 from services.edge_gateway.gateway import Gateway
 from services.edge_gateway.hearing import Hearing
 from services.edge_gateway.house import House
-from services.edge_gateway.media.engine import UdpMediaEngine
-from services.edge_gateway.media.interface import MediaEngine, Offer
+from services.edge_gateway.media.interface import MediaPlane, Offer, TransportFailed
 from services.edge_gateway.media.settings import MediaSettings
+from services.edge_gateway.media.workers import MediaWorkers
 from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
 from services.edge_gateway.settings import GatewaySettings
@@ -40,26 +41,27 @@ _RECEIPT_SECONDS = 1.0
 _GONE_SECONDS = 1.0
 _NONCE_BYTES = 24
 
-StartMedia = Callable[[MediaSettings, Callable[[Offer], None]], Awaitable[MediaEngine]]
+StartMedia = Callable[[MediaSettings, Callable[[Offer], None], Callable[[TransportFailed], None]], Awaitable[MediaPlane]]
 
 
 def build(
     settings: GatewaySettings,
     *,
-    start_media: StartMedia = UdpMediaEngine.start,
+    start_media: StartMedia | None = None,
     new_id: Callable[[], str] = lambda: secrets.token_hex(16),
 ) -> Service:
     """Build a gateway.
 
     Args:
         settings: what it is told.
-        start_media: makes the media engine.
+        start_media: gets the settings, and who hears of offers and of failures; it is worker processes where nothing is given.
         new_id: makes ids of 32 hexadecimal digits; each is used once.
 
     Raises:
         ConfigurationError: the settings contradict each other.
     """
     apps = settings.apps()
+    start_media = start_media or functools.partial(MediaWorkers.start, log_level=settings.log_level)
     process = Process(settings, apps, make_broker(settings, Part.GATEWAY), start_media, new_id)
     origins = frozenset(origin.strip() for origin in settings.allowed_origins.split(",")) - {"*", ""}
     signalling = Signalling(
@@ -105,7 +107,7 @@ class Process:
         partitions = await stream.wait_for_partitions()
         name = gateway_id(self._settings.gateway_name, self._new_id()[:16])
         rooms = LocalRooms()
-        media = await self._start_media(self._media_settings, rooms.offered)
+        media = await self._start_media(self._media_settings, rooms.offered, rooms.media_failed)
         house = House(
             gateway=name,
             commands=CommandClient(connection, partitions),

@@ -134,7 +134,9 @@ class Gateway:
     async def _tell_together(self, members: Sequence[Member], heard: Heard) -> None:
         assert heard.media_stopped is not None
         try:
-            heard.media_stopped.set_result(await self._house.media.stop(*(str(member.engine_id) for member in members)))
+            # One fact is of one room, which has one engine.
+            engine = self._house.media.engine_of(members[0].room.key)
+            heard.media_stopped.set_result(await engine.stop(*(str(member.engine_id) for member in members)))
         except Exception as error:
             log.exception("media_not_stopped", sessions=len(members))
             # Each session breaks, and tries for itself.

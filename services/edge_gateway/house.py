@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.edge_gateway.hearing import Hearing
-from services.edge_gateway.media.interface import MediaEngine
+from services.edge_gateway.media.interface import MediaPlane
 from services.edge_gateway.membership import Membership
 from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
@@ -21,7 +21,7 @@ class House:
     gateway: str
     """This boot's gateway id."""
     commands: CommandClient
-    media: MediaEngine
+    media: MediaPlane
     rooms: LocalRooms
     receipts: ReceiptBook
     hearing: Hearing

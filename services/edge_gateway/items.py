@@ -8,7 +8,7 @@ from functools import cached_property
 from services.edge_gateway import protocol
 from services.edge_gateway.ending import Ending
 from services.edge_gateway.local_media import LocalMedia
-from services.edge_gateway.media.interface import Offer
+from services.edge_gateway.media.interface import Connection, Offer
 from services.edge_gateway.protocol import RequestRefusedError
 from shared.contracts.commands import Role
 from shared.contracts.facts import Dissolved, Left, RoomFact
@@ -89,6 +89,13 @@ class StreamsChanged:
 
 
 @dataclass(frozen=True)
+class MediaLost:
+    """A peer connection is no more; what there is of media has it among what is lost."""
+
+    connection: Connection
+
+
+@dataclass(frozen=True)
 class Yield:
     """A later attachment of the session on this gateway asks for what there is of media.
 
@@ -128,6 +135,7 @@ Item = (
     | SocketGone
     | GraceOver
     | StreamsChanged
+    | MediaLost
     | Yield
     | Disowned
     | Move

@@ -1,9 +1,10 @@
 """What a session has of media on this gateway. It outlives sockets: a session that is resumed here takes it over."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Protocol
 
-from services.edge_gateway.media.interface import MediaEngine, Offer
+from services.edge_gateway.media.interface import Connection, MediaEngine, Offer
 from services.edge_gateway.protocol import ErrorCode, RequestRefusedError
 from services.edge_gateway.stream import Stream
 from services.edge_gateway.view import RoomView
@@ -37,6 +38,10 @@ class LocalMedia:
         """The kinds that the client wants of each stream."""
         self.open_offer: Offer | None = None
         """Not answered yet."""
+        self.lost: set[Connection] = set()
+        """Peer connections that are no more, as long as the client has done nothing about it."""
+        self._last_offer = 0
+        self._former_offers = 0
         self._engine = engine
         self._board = board
 
@@ -46,6 +51,7 @@ class LocalMedia:
         Raises:
             MediaRefusedError: the engine says no.
         """
+        self.lost.discard("publish")
         published = await self._engine.publish(self.engine_id, sdp)
         self.published = Stream(stream, session, user, {track.kind: track.id for track in published.tracks})
         self._board.add_stream(self.published)
@@ -76,18 +82,41 @@ class LocalMedia:
             MediaRefusedError: the engine says no.
         """
         choice = view.want(stream, kinds)
+        self.lost.discard("subscribe")
         await self._engine.subscribe(self.engine_id, choice.tracks)
         view.accept(choice)
         self.wanted = choice.wanted
 
+    async def let_go_of_receiving(self, view: RoomView) -> None:
+        """End the subscribing peer connection; the client says anew what it wants, and gets another."""
+        await self._engine.unsubscribe(self.engine_id)
+        # What comes of the old one has come by now.
+        self._former_offers = self._last_offer
+        self.wanted = {}
+        self.open_offer = None
+        view.want_nothing()
+
+    def number(self, offer: Offer) -> Offer:
+        """Give an offer of the engine, as soon as it comes, the number that the client sees: they rise over all connections."""
+        self._last_offer = self._former_offers + offer.number
+        return replace(offer, number=self._last_offer)
+
+    def offered(self, offer: Offer) -> bool:
+        """Take note of a numbered offer that the client is told now; False where its connection is no more."""
+        if offer.number <= self._former_offers:
+            return False
+        self.open_offer = offer
+        return True
+
     async def answer(self, number: int, sdp: str) -> None:
-        """Take the client's answer to the open offer.
+        """Take the client's answer to the open offer. One that is about a connection of before says nothing any more.
 
         Raises:
             MediaRefusedError: the engine says no.
         """
-        await self._engine.answer(self.engine_id, number, sdp)
-        self.open_offer = None
+        if number > self._former_offers:
+            await self._engine.answer(self.engine_id, number - self._former_offers, sdp)
+            self.open_offer = None
 
     def describe(self) -> dict[str, Any]:
         """Build what the client is told when it goes on with this."""

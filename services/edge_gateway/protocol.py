@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from services.edge_gateway.media.interface import Connection
 from shared.contracts.commands import Role
 from shared.contracts.ids import RoomId, SdkAppId, SessionId, UserId
 
@@ -158,6 +159,13 @@ class UnsubscribeRequest(_FromClient):
     stream: StreamId
 
 
+class ReconnectRequest(_FromClient):
+    """Receive over another peer connection; what is wanted is said anew."""
+
+    type: Literal["reconnect"]
+    id: RequestId
+
+
 class Answer(_FromClient):
     """Answer the open offer."""
 
@@ -181,6 +189,7 @@ Request = (
     | UnpublishRequest
     | SubscribeRequest
     | UnsubscribeRequest
+    | ReconnectRequest
 )
 FromClient = Annotated[Request | Answer | EndedAck, Field(discriminator="type")]
 _from_client: TypeAdapter[FromClient] = TypeAdapter(FromClient)
@@ -240,6 +249,11 @@ def problem(message: str) -> dict[str, Any]:
 def move() -> dict[str, Any]:
     """Build the request to go on over another socket, on another gateway."""
     return {"type": "move"}
+
+
+def media_lost(connection: Connection) -> dict[str, Any]:
+    """Build the news that nothing will flow any more over one of the two peer connections."""
+    return {"type": "media_lost", "connection": connection}
 
 
 def ended(details: Mapping[str, Any]) -> dict[str, Any]:

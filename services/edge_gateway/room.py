@@ -4,12 +4,16 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
+
 from services.edge_gateway.ending import Ending
 from services.edge_gateway.items import Item, StreamsChanged
-from services.edge_gateway.media.interface import Offer
+from services.edge_gateway.media.interface import Offer, TransportFailed
 from services.edge_gateway.stream import Stream
 from shared.contracts.facts import RoomFact
 from shared.contracts.ids import RoomKey
+
+log = structlog.get_logger()
 
 
 class Member(Protocol):
@@ -36,6 +40,14 @@ class Member(Protocol):
 
     def post(self, item: Item) -> None:
         """Put something into the session's inbox."""
+        ...
+
+    def take_offer(self, offer: Offer) -> None:
+        """Take an offer of the media engine."""
+        ...
+
+    def lose_media(self, failure: TransportFailed) -> None:
+        """Take note that one of its peer connections is no more."""
         ...
 
     def is_ready_for(self, fact: RoomFact) -> bool:
@@ -107,7 +119,13 @@ class LocalRooms:
     def offered(self, offer: Offer) -> None:
         """Take an offer of the media engine to its session."""
         if (member := self._by_engine_id.get(offer.session)) is not None:
-            member.post(offer)
+            member.take_offer(offer)
+
+    def media_failed(self, failure: TransportFailed) -> None:
+        """Tell a session that a peer connection of it is no more."""
+        if (member := self._by_engine_id.get(failure.session)) is not None:
+            log.warning("media_lost", session=member.id, connection=failure.connection, reason=failure.reason)
+            member.lose_media(failure)
 
     def everybody(self) -> list[Member]:
         """Return all sessions."""

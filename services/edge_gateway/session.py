@@ -27,6 +27,7 @@ from services.edge_gateway.items import (
     Heard,
     Item,
     LeaveDone,
+    MediaLost,
     Move,
     SocketGone,
     StreamsChanged,
@@ -35,7 +36,7 @@ from services.edge_gateway.items import (
 )
 from services.edge_gateway.lifecycle import Action, Event, State, move
 from services.edge_gateway.local_media import LocalMedia
-from services.edge_gateway.media.interface import MediaRefusedError, Offer
+from services.edge_gateway.media.interface import MediaRefusedError, Offer, TransportFailed
 from services.edge_gateway.membership import Admission, LeavesAs
 from services.edge_gateway.protocol import CloseCode, ErrorCode, RequestRefusedError
 from services.edge_gateway.socket import Socket
@@ -90,6 +91,17 @@ class Session:
         """What the media engine calls what it has of media; None where it has none."""
         return None if self._media is None else self._media.engine_id
 
+    def take_offer(self, offer: Offer) -> None:
+        """Take an offer of the media engine, and number it at once."""
+        if self._media is not None:
+            self.post(self._media.number(offer))
+
+    def lose_media(self, failure: TransportFailed) -> None:
+        """Take note that one of its peer connections is no more."""
+        if self._media is not None:
+            self._media.lost.add(failure.connection)
+            self.post(MediaLost(failure.connection))
+
     def is_ready_for(self, fact: RoomFact) -> bool:
         """Whether a fact is news to it, and there is nothing that it has to do before."""
         return self._state is State.JOINED and self._inbox.is_idle and self._stay is not None and self._stay.is_news(fact)
@@ -132,7 +144,10 @@ class Session:
                     self._tell(*self._stay.streams_changed())
             case Offer():
                 if self._stay is not None:
-                    self._tell(self._stay.offer(item))
+                    self._tell(*self._stay.offer(item))
+            case MediaLost():
+                if self._stay is not None and self._media is not None:
+                    self._tell(*await self._stay.lose_media(item.connection))
             case Answered():
                 await self._answered(item.answer)
             case SwitchDone():
@@ -238,11 +253,17 @@ class Session:
             request = Yield(self.inherit, asyncio.get_running_loop().create_future())
             member.post(request)
             await request.answered
+        if self._media is not None and "subscribe" in self._media.lost:
+            # The client cannot know: it begins anew, with both connections.
+            await self._media.stop()
+            self._house.rooms.stopped(self._media.engine_id)
+            self._media, self._inherited = None, False
         return True
 
     async def _admitted(self, answer: Admission, attachment: int, user: str, role: Role) -> None:
         if self._media is None:
-            self._media = LocalMedia(self._house.media, self.room, f"{self.id}.{attachment}")
+            engine = self._house.media.engine_of(self.room.key)
+            self._media = LocalMedia(engine, self.room, f"{self.id}.{attachment}")
             self._house.rooms.serve(self._media.engine_id, self)
         self._stay = Stay(
             self._house,
@@ -372,7 +393,7 @@ class Session:
             return
         media, self._media = self._media, None
         if (offer := self._inbox.clear()) is not None:
-            media.open_offer = offer
+            media.offered(offer)
         self._heir.inherit(media)
 
     async def _stop_media(self, stopped: asyncio.Future[float] | None = None) -> None:

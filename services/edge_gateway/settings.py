@@ -24,6 +24,8 @@ class GatewaySettings(AppSettings, Settings):
     """For people who read the log: each boot adds random digits to it."""
     media_host: str = "127.0.0.1"
     media_port: int = Field(default=8082, ge=0, le=65535)
+    media_workers: int = Field(default=1, ge=1, le=64)
+    """Processes that forward media, one for a core; each has a port of its own: ``media_port`` and those above it."""
     media_advertise: str = ""
     """Addresses that browsers are told, separated by commas; nothing is ``media_host``."""
     allowed_origins: str = "*"
@@ -55,4 +57,4 @@ class GatewaySettings(AppSettings, Settings):
             ConfigurationError: the values contradict each other.
         """
         advertise = tuple(address.strip() for address in self.media_advertise.split(",") if address.strip())
-        return MediaSettings(host=self.media_host, port=self.media_port, advertise=advertise)
+        return MediaSettings(host=self.media_host, port=self.media_port, workers=self.media_workers, advertise=advertise)

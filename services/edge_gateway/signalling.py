@@ -20,6 +20,7 @@ from services.edge_gateway.protocol import (
     JoinRequest,
     ProtocolError,
     PublishRequest,
+    ReconnectRequest,
     RequestRefusedError,
     ResumeRequest,
     SwitchRoleRequest,
@@ -36,7 +37,7 @@ MESSAGES_PER_SECOND = 50
 MESSAGE_BURST = 200
 TURNS_PER_SECOND = 2
 TURN_BURST = 10
-_TAKES_TURNS = PublishRequest | UnpublishRequest | SwitchRoleRequest | Answer
+_TAKES_TURNS = PublishRequest | UnpublishRequest | SwitchRoleRequest | ReconnectRequest | Answer
 """What costs the gateway milliseconds, or everybody in the room an offer or a commit."""
 _LOST = (CloseCode.LOST, CloseCode.NO_PONG, CloseCode.SLOW, CloseCode.GOING_AWAY)
 """Who went like that may come again. Browsers never say that they are going away so; gateways do, and proxies."""

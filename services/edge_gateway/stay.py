@@ -7,7 +7,7 @@ from services.edge_gateway import protocol
 from services.edge_gateway.house import House
 from services.edge_gateway.items import Item, SwitchDone
 from services.edge_gateway.local_media import LocalMedia
-from services.edge_gateway.media.interface import MediaRefusedError, Offer
+from services.edge_gateway.media.interface import Connection, MediaRefusedError, Offer
 from services.edge_gateway.membership import Admission, Membership
 from services.edge_gateway.protocol import ErrorCode, Mode, RequestRefusedError
 from services.edge_gateway.room import LocalRoom
@@ -85,10 +85,19 @@ class Stay:
         """Take note that somebody has started or stopped publishing. Returns what the client is to be told."""
         return self._view.streams_changed(self._room.streams.values())
 
-    def offer(self, offer: Offer) -> Told:
+    def offer(self, offer: Offer) -> list[Told]:
         """Take an offer of the engine. Returns what the client is to be told."""
-        self.media.open_offer = offer
-        return self._view.offer(offer)
+        return [self._view.offer(offer)] if self.media.offered(offer) else []
+
+    async def lose_media(self, connection: Connection) -> list[Told]:
+        """Let go of what went over a peer connection that is no more. Returns what the client is to be told."""
+        if connection not in self.media.lost:
+            return []
+        if connection == "publish":
+            await self.media.unpublish()
+        else:
+            await self.media.let_go_of_receiving(self._view)
+        return [protocol.media_lost(connection)]
 
     def open_offer(self) -> list[Told]:
         """Build the offer that was not answered over a former socket."""
@@ -101,7 +110,8 @@ class Stay:
         except RequestRefusedError as error:
             return protocol.refusal(request.id, error)
         except MediaRefusedError as error:
-            return protocol.refusal(request.id, RequestRefusedError(ErrorCode(error.code), error.message))
+            code = ErrorCode(error.code)
+            return protocol.refusal(request.id, RequestRefusedError(code, error.message, retry=code is ErrorCode.UNAVAILABLE))
         return None if result is None else protocol.result(request.id, result)
 
     async def switched(self, done: SwitchDone) -> Told:
@@ -123,6 +133,8 @@ class Stay:
                 await self.media.subscribe(self._view, request.stream, frozenset(kinds))
             case protocol.UnsubscribeRequest():
                 await self.media.subscribe(self._view, request.stream, frozenset())
+            case protocol.ReconnectRequest():
+                await self.media.let_go_of_receiving(self._view)
             case protocol.SwitchRoleRequest():
                 await self._switch_role(request)
                 return None

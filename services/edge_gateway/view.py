@@ -94,6 +94,10 @@ class RoomView:
         """Remember a choice that the media engine has taken."""
         self._wanted = choice.wanted
 
+    def want_nothing(self) -> None:
+        """Forget what the client wants: it will say so anew."""
+        self._wanted = {}
+
     def offer(self, offer: Offer) -> Told:
         """Name the m-lines of an offer by stream and kind."""
         owners = {track: (stream.id, kind) for stream in self._streams.values() for kind, track in stream.tracks.items()}

@@ -226,8 +226,8 @@ async def gateway_running(settings, **options):
     """Run a gateway with silent media."""
     made = []
 
-    async def start_media(_settings, on_offer):
-        made.append(SilentMedia(on_offer))
+    async def start_media(_settings, on_offer, on_failed):
+        made.append(SilentMedia(on_offer, on_failed))
         return made[0]
 
     service = build(settings, start_media=start_media)

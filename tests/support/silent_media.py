@@ -6,14 +6,18 @@ from services.edge_gateway.media.interface import MediaRefusedError, Offer, Publ
 class SilentMedia:
     """Every publication has one audio and one video track, and every choice of tracks leads to an offer."""
 
-    def __init__(self, on_offer):
+    def __init__(self, on_offer, on_failed):
         self.on_offer = on_offer
+        self.on_failed = on_failed
         self.calls = []
         self.published = {}
         self.offers = {}
         self.deadlines = []
         self.closed = False
         self.sdp = "v=0 offer"
+
+    def engine_of(self, _room):
+        return self
 
     async def publish(self, session, offer):
         self.calls.append(("publish", session))
@@ -34,6 +38,10 @@ class SilentMedia:
         self.offers[session] = self.offers.get(session, 0) + 1
         mids = {str(number): track for number, track in enumerate(sorted(tracks))}
         self.on_offer(Offer(session, self.offers[session], self.sdp, mids))
+
+    async def unsubscribe(self, session):
+        self.calls.append(("unsubscribe", session))
+        self.offers.pop(session, None)
 
     async def answer(self, session, number, sdp):  # noqa: ARG002 -- the interface's
         self.calls.append(("answer", session, number))

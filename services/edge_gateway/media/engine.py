@@ -28,6 +28,8 @@ _TICKS_A_REPORT = 10
 class UdpMediaEngine:
     """Forwards media in this process, on one UDP port. It is a :class:`~services.edge_gateway.media.interface.MediaEngine`.
 
+    In a gateway that process is a :mod:`~services.edge_gateway.media.worker`.
+
     Its methods never suspend, so each takes effect as a whole; it is made by :meth:`start`.
     """
 
@@ -116,6 +118,13 @@ class UdpMediaEngine:
             subscriber = self._subscribers[session] = Subscriber(session, self._connect, self._describe, self._mux.out.view, limit)
         self._want(subscriber, known)
 
+    async def unsubscribe(self, session: str) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        subscriber = self._silence_subscriber(session)
+        if subscriber is not None:
+            log.info("media_unsubscribed", session=session)
+            await subscriber.peer.close()
+
     async def answer(self, session: str, number: int, sdp: str) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         subscriber = self._subscribers.get(session)
@@ -138,11 +147,11 @@ class UdpMediaEngine:
         return stopped
 
     def allow_until(self, deadline: float | None) -> None:
-        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
         self._mux.allow_until(float("inf") if deadline is None else deadline)
 
     async def close(self) -> None:
-        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
         self._timer.cancel()
         peers = [user.peer for user in self._publications.values()] + [user.peer for user in self._subscribers.values()]
         await self.stop(*self._publications, *self._subscribers)
@@ -159,11 +168,16 @@ class UdpMediaEngine:
     def _silence(self, session: str) -> list[Peer]:
         """End what a session sends and receives. Returns its peer connections, which are still open."""
         publication = self._silence_publication(session)
+        subscriber = self._silence_subscriber(session)
+        return [user.peer for user in (publication, subscriber) if user is not None]
+
+    def _silence_subscriber(self, session: str) -> Subscriber | None:
+        """End what a session receives, without telling its client."""
         subscriber = self._subscribers.pop(session, None)
         if subscriber is not None:
             subscriber.silence()
         self._offers_due.pop(session, None)
-        return [user.peer for user in (publication, subscriber) if user is not None]
+        return subscriber
 
     def _silence_publication(self, session: str) -> Publication | None:
         """End a publication for everybody, without telling its client."""

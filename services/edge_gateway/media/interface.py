@@ -1,7 +1,7 @@
 """What the gateway's signalling knows of media.
 
-What must be answered is a coroutine function, though the engine of this package never suspends in one: an engine in a process of
-its own will have to wait for its answer, and nobody who calls it should notice the move.
+What must be answered is a coroutine function: an engine in a process of its own has to wait for its answer. The one that runs
+there never suspends in them.
 
 MediaRefusedError          the client: the reply's error code and message
 """
@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from shared.contracts.ids import RoomKey
+
 Kind = Literal["audio", "video"]
 Connection = Literal["publish", "subscribe"]
 """Which of a session's two peer connections."""
+RefusalCode = Literal["unsupported_media", "invalid_state", "unavailable"]
 
 
 class MediaRefusedError(Exception):
-    """What the client asked for cannot be done; nothing was changed."""
+    """What the client asked for cannot be done; nothing was changed. With ``unavailable``, it may be done a moment later."""
 
-    def __init__(self, code: Literal["unsupported_media", "invalid_state"], message: str) -> None:
+    def __init__(self, code: RefusalCode, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
@@ -53,10 +56,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class TransportFailed:
-    """A peer connection did not come about: DTLS failed, or took too long. Nothing will ever flow on it.
+    """A peer connection did not come about, for DTLS failed or took too long, or it is gone with the process that had it.
 
-    The engine keeps what it has of the session, and drops nothing by itself. A session may publish anew after ``unpublish``;
-    its subscribing peer connection cannot be replaced, so a session whose one failed receives nothing until it is stopped.
+    Nothing will ever flow on it. What an engine still has of it goes with ``unpublish`` or ``unsubscribe``, and another may take
+    its place.
     """
 
     session: str
@@ -91,6 +94,10 @@ class MediaEngine(Protocol):
         """
         ...
 
+    async def unsubscribe(self, session: str) -> None:
+        """End a session's subscribing peer connection, if it has one. The next ``subscribe`` makes another, with offers from 1."""
+        ...
+
     async def answer(self, session: str, number: int, sdp: str) -> None:
         """Take the client's answer to the open offer.
 
@@ -111,6 +118,14 @@ class MediaEngine(Protocol):
         """
         ...
 
+
+class MediaPlane(Protocol):
+    """All media of a gateway. Sessions of one room have one engine, which alone can forward between them."""
+
+    def engine_of(self, room: RoomKey) -> MediaEngine:
+        """Return the engine of a room, the same one each time."""
+        ...
+
     def allow_until(self, deadline: float | None) -> None:
         """Forward media until that monotonic time and not after it; None is for ever. Before the first call nothing is forwarded.
 
@@ -119,5 +134,5 @@ class MediaEngine(Protocol):
         ...
 
     async def close(self) -> None:
-        """End everything and free the port."""
+        """End everything and free the ports."""
         ...

@@ -18,7 +18,9 @@ class MediaSettings:
     host: str
     """The address to listen on; ``0.0.0.0`` is every IPv4 interface."""
     port: int
-    """The one UDP port; 0 takes any free one."""
+    """The UDP port; 0 takes any free one."""
+    workers: int = 1
+    """Processes that forward. Each has a port of its own: ``port`` and those above it."""
     advertise: tuple[str, ...] = ()
     """The addresses that browsers are told, best first. None: ``host``. A browser on the same machine needs the LAN address,
     not 127.0.0.1 alone: Firefox never uses loopback."""
@@ -45,6 +47,8 @@ class MediaSettings:
         for name in self.codecs:
             if name not in CODECS:
                 raise ConfigurationError(f"media codec {name} is not one of {', '.join(CODECS)}")
+        if self.workers < 1 or self.port + self.workers - 1 > 65535:
+            raise ConfigurationError(f"media workers: {self.workers} do not fit on port {self.port} and those above it")
         if not 1 <= self.max_subscriptions < self.max_media_lines:
             raise ConfigurationError("media max_subscriptions must be at least 1 and smaller than max_media_lines")
 

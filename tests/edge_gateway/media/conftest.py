@@ -15,6 +15,7 @@ from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.ice import Address
 from services.edge_gateway.media.interface import Offer, TransportFailed
 from services.edge_gateway.media.mux import UdpMux
+from services.edge_gateway.media.remote import RemoteEngine
 from services.edge_gateway.media.settings import MediaSettings
 
 PATIENCE = 10.0
@@ -44,7 +45,7 @@ class Room:
     """An engine, its clients, and the offers that wait for an answer."""
 
     def __init__(self) -> None:
-        self.engine: UdpMediaEngine
+        self.engine: UdpMediaEngine | RemoteEngine
         self.offers: dict[str, asyncio.Queue[Offer]] = {}
         self.failures: list[TransportFailed] = []
         self._connections: list[RTCPeerConnection] = []
@@ -130,13 +131,18 @@ class Room:
                     return frame
 
 
+WHERE = {"here": UdpMediaEngine, "worker": RemoteEngine}
+"""Where an engine may run: in the test's process, or in one of its own."""
+
+
 @pytest.fixture
-async def room(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
-    """Give an engine, and clients for it."""
+async def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
+    """Give an engine, in the test's process or where the parameter says, and clients for it."""
     # aioice leaves the loopback address out; everything here runs on it.
     monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda *_, **__: ["127.0.0.1"])
     room = Room()
-    room.engine = await UdpMediaEngine.start(MediaSettings(host="127.0.0.1", port=0), room.on_offer, on_failed=room.failures.append)
+    start = WHERE[getattr(request, "param", "here")].start
+    room.engine = await start(MediaSettings(host="127.0.0.1", port=0), room.on_offer, on_failed=room.failures.append)
     room.engine.allow_until(None)
     yield room
     await room.close()

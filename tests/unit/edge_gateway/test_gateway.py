@@ -47,7 +47,7 @@ def house():
     return House(
         gateway=EDGE,
         commands=None,
-        media=SilentMedia(None),
+        media=SilentMedia(None, None),
         rooms=LocalRooms(),
         receipts=None,
         hearing=None,
