@@ -1,0 +1,132 @@
+"""A peer connection that is no more: the client is told, the room sees the stream go, and all can be had anew."""
+
+import pytest
+from stagedoor_client import RefusedError
+
+from services.edge_gateway.media.interface import MediaRefusedError, TransportFailed
+
+SDP = "v=0 offer"
+
+
+def lose(gateway, client, connection):
+    """Have the engine say that one of a client's peer connections failed."""
+    gateway.media.on_failed(TransportFailed(f"{client.session}.{client.attachment}", connection, "DTLS failed"))
+
+
+async def published(client):
+    return (await client.request("publish", kind="main", sdp=SDP))["stream"]
+
+
+async def subscribed(client, stream):
+    await client.request("subscribe", stream=stream, audio=True, video=False)
+    return await client.expect("offer")
+
+
+async def test_a_lost_publication_is_taken_back(gateway):
+    """Its client is told, the others see the stream go and come, and nobody the session."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        first = await published(ann)
+        await bob.expect("stream_added")
+        lose(gateway, ann, "publish")
+        assert await ann.expect("media_lost") == {"type": "media_lost", "connection": "publish"}
+        assert (await bob.messages.get())["stream"] == first
+        again = await published(ann)
+        added = await bob.messages.get()
+        assert (added["type"], added["stream"], added["session"]) == ("stream_added", again, ann.session)
+
+
+async def test_a_lost_subscription_is_made_anew(gateway):
+    """The client says again what it wants; offers are counted on, and answers to former ones say nothing."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = await published(ann)
+        await bob.expect("stream_added")
+        assert (await subscribed(bob, stream))["number"] == 1
+        lose(gateway, bob, "subscribe")
+        assert await bob.expect("media_lost") == {"type": "media_lost", "connection": "subscribe"}
+        await bob.send({"type": "answer", "number": 1, "sdp": "v=0 late"})
+        offer = await subscribed(bob, stream)
+        assert offer["number"] == 2
+        await bob.send({"type": "answer", "number": 2, "sdp": "v=0 answer"})
+        await subscribed(bob, stream)
+        answers = [call for call in gateway.media.calls if call[0] == "answer"]
+        assert answers == [("answer", f"{bob.session}.1", 1)]
+
+
+async def test_a_client_may_ask_for_another_connection(gateway):
+    """It is the one that notices when nothing comes any more."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = await published(ann)
+        await bob.expect("stream_added")
+        await subscribed(bob, stream)
+        assert await bob.request("reconnect") == {}
+        offer = await subscribed(bob, stream)
+        assert (offer["number"], offer["tracks"]) == (2, [{"mid": "0", "stream": stream, "kind": "audio"}])
+        engine_id = f"{bob.session}.1"
+        assert [call[0] for call in gateway.media.calls if call[1] == engine_id] == ["subscribe", "unsubscribe", "subscribe"]
+
+
+async def test_an_offer_of_before_is_not_passed_on(gateway):
+    """It was on its way when its connection was given up."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = await published(ann)
+        await bob.expect("stream_added")
+        unsubscribe = gateway.media.unsubscribe
+
+        async def late(session):
+            await gateway.media.subscribe(session, frozenset())
+            await unsubscribe(session)
+
+        gateway.media.unsubscribe = late
+        await subscribed(bob, stream)
+        await bob.request("reconnect")
+        assert (await subscribed(bob, stream))["number"] == 3
+
+
+async def test_what_is_lost_while_the_client_is_away(gateway):
+    """It finds that its media is gone, and begins anew with both connections."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = await published(bob)
+        await published(ann)
+        await ann.expect("stream_added")
+        await subscribed(ann, stream)
+        ann.cut()
+        await ann.closed()
+        lose(gateway, ann, "subscribe")
+        async with gateway.resumed(ann) as again:
+            assert (again.resumed["media"], again.resumed["published"]) == (False, None)
+            await published(again)
+            assert (await subscribed(again, stream))["number"] == 1
+            assert ("publish", f"{ann.session}.2") in gateway.media.calls
+
+
+async def test_a_stream_that_is_lost_while_the_client_is_away(gateway):
+    """The others see it go at once; the client, that it publishes nothing."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        await published(ann)
+        await bob.expect("stream_added")
+        ann.cut()
+        await ann.closed()
+        lose(gateway, ann, "publish")
+        await bob.expect("stream_removed")
+        async with gateway.resumed(ann) as again:
+            assert (again.resumed["media"], again.resumed["published"]) == (True, None)
+
+
+async def test_news_of_nobody(gateway):
+    """The engine may say something of a session that has just gone."""
+    async with gateway.joined("ann") as ann:
+        gateway.media.on_failed(TransportFailed("nobody.1", "publish", "late"))
+        await published(ann)
+
+
+async def test_media_that_is_away_for_the_moment(gateway):
+    """The client hears that it may ask again."""
+    async with gateway.joined("ann") as ann:
+
+        async def publish(_session, _offer):
+            raise MediaRefusedError("unavailable", "media begins anew at the moment")
+
+        gateway.media.publish = publish
+        with pytest.raises(RefusedError) as refused:
+            await published(ann)
+        assert (refused.value.code, refused.value.retry) == ("unavailable", True)
