@@ -14,6 +14,10 @@ export const browser: Platform = {
   },
   newMediaStream: (tracks) => new MediaStream(tracks),
   now: () => performance.now(),
+  everySecond: (action) => {
+    const timer = setInterval(action, 1_000);
+    return () => clearInterval(timer);
+  },
   random: () => Math.random(),
   // Looked up when used: a bundler may evaluate this module where there is no document.
   get page() {

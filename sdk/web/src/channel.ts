@@ -3,7 +3,7 @@ import type { Role } from './checks.js';
 import { join, rejoin, resume, type Attachment, type Entry, type Stay } from './entry.js';
 import { RtcError, wordsOf } from './errors.js';
 import { inTime } from './in-time.js';
-import type { BannedNotice, GatewayMessage, JoinFields, Offer, RoomMessage, RoomView } from './messages.js';
+import type { BannedNotice, GatewayMessage, JoinFields, MediaLost, Offer, RoomMessage, RoomView } from './messages.js';
 import type { Platform } from './platform.js';
 import { RequestRefused, Signalling } from './signalling.js';
 
@@ -13,6 +13,9 @@ const LEAVE_TIMEOUT_MS = 2_000;
 const CLOSE_TIMEOUT_MS = 3_000;
 /** A socket that was good for so long counts as a success: after it the first attempt is made at once again. */
 const STEADY_MS = 10_000;
+/** Requests that are made again where the gateway says that they may succeed later: its media may be beginning anew. */
+const MADE_AGAIN = new Set(['publish', 'subscribe', 'reconnect']);
+const AGAIN_MS = 500;
 const MOST_ABANDONED = 8;
 
 /** Closed because the session was resumed over a later socket. */
@@ -21,7 +24,7 @@ const SUPERSEDED = 4410;
 const FINAL_CODES = new Set([1000, 1002, 1007, 1008, 1009, 4400, 4403, 4408, 4429]);
 
 export interface ChannelEvents {
-  received(message: RoomMessage | ({ type: 'offer' } & Offer)): void;
+  received(message: RoomMessage | MediaLost | ({ type: 'offer' } & Offer)): void;
   /** No socket carries the session; one is sought. */
   lost(): void;
   /** Another socket carries it. What was asked and not answered is asked again after this. */
@@ -108,6 +111,11 @@ export class Channel {
     this.#current?.notify('answer', { number, sdp });
   }
 
+  /** Goes on over another socket, if one can be had: something is wrong with the gateway, or on the way there. */
+  renew(): void {
+    if (this.#isLive()) void this.#seek();
+  }
+
   /** Ends all but the current socket, which leave() and close() are for. */
   end(cause: RtcError): void {
     this.#over = cause;
@@ -150,7 +158,9 @@ export class Channel {
   #ask(question: Question): void {
     const refused = (error: unknown) => {
       // Otherwise the socket was lost, and the next one will be asked.
-      if (error instanceof RequestRefused) question.reject(error);
+      if (!(error instanceof RequestRefused)) return;
+      if (!error.failure.retry || !MADE_AGAIN.has(question.type)) question.reject(error);
+      else setTimeout(() => this.#unanswered.has(question) && this.#ask(question), AGAIN_MS);
     };
     this.#current?.request(question.type, question.fields).then((result) => question.resolve(result), refused);
   }

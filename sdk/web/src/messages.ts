@@ -83,9 +83,16 @@ export type RoomMessage =
   | ({ type: 'stream_added' } & StreamInfo)
   | ({ type: 'stream_removed'; stream: string } & PeerInfo);
 
+/** Nothing will flow any more over one of our two peer connections. */
+export interface MediaLost {
+  type: 'media_lost';
+  connection: 'publish' | 'subscribe';
+}
+
 export type GatewayMessage =
   | RoomMessage
   | ({ type: 'offer' } & Offer)
+  | MediaLost
   | { type: 'move' }
   | { type: 'ended'; reason: string; correlation?: string; client_banned?: BannedNotice }
   | { type: 'error'; code: string; message: string };

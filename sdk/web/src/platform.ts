@@ -11,6 +11,8 @@ export interface Platform {
   newMediaStream(tracks: MediaStreamTrack[]): MediaStream;
   /** Milliseconds on a clock that only goes forward. */
   now(): number;
+  /** Calls again and again, less often in a tab that is hidden, until what is returned is called. */
+  everySecond(action: () => void): () => void;
   /** At least 0 and less than 1. */
   random(): number;
   page: Pick<Document, 'createElement' | 'getElementById'>;
@@ -35,6 +37,7 @@ export type PeerConnection = Pick<
   | 'connectionState'
   | 'createAnswer'
   | 'createOffer'
+  | 'getStats'
   | 'getTransceivers'
   | 'setLocalDescription'
   | 'setRemoteDescription'

@@ -14,14 +14,14 @@ export class Publisher {
   #started: Promise<void>;
   #state: 'starting' | 'started' | 'over' = 'starting';
 
-  /** Starts at once. `onLost` hears of what fails after the start. */
+  /** Starts at once. `onLost` hears of it when the stream cannot be published again later. */
   constructor(platform: Platform, channel: Channel, stream: LocalStream, onLost: (error: RtcError) => void) {
     this.#platform = platform;
     this.#channel = channel;
     this.stream = stream;
     this.#onLost = onLost;
     this.#uplink = new Uplink(platform, channel, stream);
-    this.#started = this.#uplink.start(onLost);
+    this.#started = this.#start();
   }
 
   /** Resolves when media can flow, over whichever uplink; rejects with the RtcError of publish(). */
@@ -47,13 +47,18 @@ export class Publisher {
     if (this.#uplink.id === null && !this.#uplink.isBroken) return;
     this.#uplink.close(new RtcError('API_CALL_ABORTED', 'the stream is published anew.'));
     this.#uplink = new Uplink(this.#platform, this.#channel, this.stream);
-    const started = this.#uplink.start(this.#onLost);
+    const started = this.#start();
     this.#started = started;
     started.catch((error: unknown) => {
       if (this.#state !== 'started' || started !== this.#started) return;
       const text = `the stream could not be published again: ${wordsOf(error)}`;
       this.#onLost(new RtcError('UPLINK_RECONNECTION_FAILED', text, { cause: error }));
     });
+  }
+
+  /** What the gateway has of us says the next socket: perhaps it has ended the session. */
+  #start(): Promise<void> {
+    return this.#uplink.start(() => this.#channel.renew());
   }
 
   /** Ends the publication at the gateway too. */

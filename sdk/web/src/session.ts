@@ -49,6 +49,7 @@ export class Session {
     this.#channel = new Channel(platform, address, {
       received: (message) => {
         if (message.type === 'offer') this.#subscriber.onOffer(message);
+        else if (message.type === 'media_lost') this.#renewMedia(message.connection);
         else this.#tell([message]);
       },
       lost: () => events.reconnecting(),
@@ -141,6 +142,12 @@ export class Session {
       this.#publisher?.renew();
     }
     this.#subscriber.restore(media, new Set(streams.map(({ stream }) => stream)));
+  }
+
+  /** The gateway has let go of a connection, and of what went over it. */
+  #renewMedia(connection: 'publish' | 'subscribe'): void {
+    if (connection === 'publish') this.#publisher?.renew();
+    else this.#subscriber.renew();
   }
 
   async #takeBack(stream: string): Promise<void> {

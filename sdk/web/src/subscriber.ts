@@ -1,4 +1,5 @@
 import type { Channel } from './channel.js';
+import { whenBroken } from './connection-watch.js';
 import { RtcError, wordsOf } from './errors.js';
 import type { Offer } from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
@@ -41,8 +42,12 @@ export class Subscriber {
   #connection: PeerConnection | null = null;
   #lastOffer: Offer | null = null;
   #negotiation: Promise<void> = Promise.resolve();
-  /** Counts the sockets: what was offered over one is not answered over another. */
+  /** Counts sockets and connections: what was offered before is not answered over another. */
   #era = 0;
+  /** The gateway has been asked to let go of a connection that is broken; until it answers, offers are of that one. */
+  #reconnections = 0;
+  #isBroken = false;
+  #watched: PeerConnection | null = null;
   #isClosed = false;
 
   constructor(platform: Platform, channel: Channel, onLost: (error: RtcError) => void) {
@@ -116,15 +121,16 @@ export class Subscriber {
    */
   restore(media: boolean, streams: Set<string>): void {
     this.#era += 1;
-    if (media) return;
-    this.#connection?.close();
-    this.#connection = null;
-    this.#lastOffer = null;
-    // What goes on at a connection that is closed may never come to an end.
-    this.#negotiation = Promise.resolve();
+    if (!media) this.renew((stream) => streams.has(stream));
+    else if (this.#isBroken) void this.#reconnect();
+  }
+
+  /** The gateway has another connection for us, and is told again what we want of the streams that are there. */
+  renew(isThere: (stream: string) => boolean = () => true): void {
+    this.#letGo();
     for (const [stream, subscription] of this.#subscriptions) {
       const { choice } = subscription;
-      if (!choice || !streams.has(stream)) continue;
+      if (!choice || !isThere(stream)) continue;
       subscription.isStale = true;
       subscription.accepted = this.#channel.request('subscribe', { stream, ...choice });
       subscription.accepted.catch((error: unknown) => {
@@ -137,8 +143,35 @@ export class Subscriber {
     }
   }
 
+  /** Has the gateway let go of a connection that it believes to be well. */
+  async #reconnect(): Promise<void> {
+    this.#letGo();
+    this.#reconnections += 1;
+    try {
+      await this.#channel.request('reconnect', {});
+    } catch (thrown) {
+      if (this.#isClosed) return;
+      const text = `there is no other connection to receive media over: ${wordsOf(thrown)}`;
+      this.#onLost(new RtcError('DOWNLINK_RECONNECTION_FAILED', text, { cause: thrown }));
+    } finally {
+      this.#reconnections -= 1;
+    }
+    if (!this.#isClosed) this.renew();
+  }
+
+  #letGo(): void {
+    this.#era += 1;
+    this.#connection?.close();
+    this.#connection = null;
+    this.#isBroken = false;
+    this.#lastOffer = null;
+    // What goes on at a connection that is closed may never come to an end.
+    this.#negotiation = Promise.resolve();
+  }
+
   /** Offers are answered one after the other, in the order they came. */
   onOffer(offer: Offer): void {
+    if (this.#reconnections > 0) return;
     const era = this.#era;
     const isOver = () => this.#isClosed || era !== this.#era;
     this.#negotiation = this.#negotiation
@@ -168,10 +201,11 @@ export class Subscriber {
 
   async #answer(offer: Offer, isOver: () => boolean): Promise<void> {
     if (isOver()) return;
-    const connection = (this.#connection ??= this.#open());
+    const connection = (this.#connection ??= this.#platform.openPeerConnection());
     await connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
     const answer = await connection.createAnswer();
     await connection.setLocalDescription(answer);
+    if (connection !== this.#watched) this.#watch(connection);
     // During the awaits the session may have ended, or its socket: the offer comes again over the next.
     if (isOver()) return;
     this.#channel.answer(offer.number, answer.sdp);
@@ -179,16 +213,13 @@ export class Subscriber {
     this.#handOut();
   }
 
-  #open(): PeerConnection {
-    const connection = this.#platform.openPeerConnection();
-    connection.addEventListener('connectionstatechange', () => {
-      if (connection.connectionState === 'failed' && connection === this.#connection && !this.#isClosed) {
-        this.#onLost(
-          new RtcError('DOWNLINK_RECONNECTION_FAILED', 'the connection that media is received over was lost.'),
-        );
-      }
+  #watch(connection: PeerConnection): void {
+    this.#watched = connection;
+    whenBroken(this.#platform, connection, () => {
+      if (connection !== this.#connection || this.#isClosed) return;
+      this.#isBroken = true;
+      this.#channel.renew();
     });
-    return connection;
   }
 
   /** Gives every stream what is both asked for and named by the last offer, and nothing else. */

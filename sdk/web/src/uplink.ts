@@ -1,5 +1,6 @@
 import { DEFAULT_PROFILE } from './capture.js';
 import type { Channel } from './channel.js';
+import { whenBroken } from './connection-watch.js';
 import { RtcError, wordsOf, type ErrorName } from './errors.js';
 import type { LocalStream } from './local-stream.js';
 import type { PublishResult } from './messages.js';
@@ -25,6 +26,7 @@ export class Uplink {
   readonly #connection: PeerConnection;
   #remoteId: string | null = null;
   #state: 'live' | 'stopped' | 'over' = 'live';
+  #isBroken = false;
   #abort: (error: RtcError) => void = () => undefined;
 
   constructor(platform: Platform, channel: Channel, stream: LocalStream) {
@@ -40,11 +42,11 @@ export class Uplink {
   }
 
   get isBroken(): boolean {
-    return ['failed', 'closed'].includes(this.#connection.connectionState);
+    return this.#isBroken || ['failed', 'closed'].includes(this.#connection.connectionState);
   }
 
-  /** Resolves when media can flow. `onLost` is called at most once, if the connection fails later. */
-  async start(onLost: (error: RtcError) => void): Promise<void> {
+  /** Resolves when media can flow. `onBroken` is called at most once, if nothing will flow any more later. */
+  async start(onBroken: () => void): Promise<void> {
     try {
       this.#addTracks();
       const aborted = new Promise<never>((_resolve, reject) => (this.#abort = reject));
@@ -54,10 +56,9 @@ export class Uplink {
       void this.stop();
       throw asPublishError(thrown);
     }
-    this.#connection.addEventListener('connectionstatechange', () => {
-      if (this.#connection.connectionState === 'failed') {
-        onLost(new RtcError('UPLINK_RECONNECTION_FAILED', 'the connection that media is sent over was lost.'));
-      }
+    whenBroken(this.#platform, this.#connection, () => {
+      this.#isBroken = true;
+      onBroken();
     });
   }
 

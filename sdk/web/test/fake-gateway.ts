@@ -53,14 +53,28 @@ export class FakeConnection implements Socket {
   }
 }
 
+/** DTLS. */
+export class FakeTransport extends EventTarget {
+  state: RTCDtlsTransportState = 'connected';
+
+  become(state: RTCDtlsTransportState): void {
+    this.state = state;
+    this.dispatchEvent(new Event('statechange'));
+  }
+}
+
 export class FakeTransceiver {
   codecs: RTCRtpCodec[] = [];
+  readonly sender: { transport: FakeTransport };
 
   constructor(
+    transport: FakeTransport,
     readonly mid: string | null,
     readonly receiver: { track: MediaStreamTrack },
     readonly init?: RTCRtpTransceiverInit,
-  ) {}
+  ) {
+    this.sender = { transport };
+  }
 
   setCodecPreferences(codecs: RTCRtpCodec[]): void {
     this.codecs = codecs;
@@ -71,18 +85,26 @@ export class FakeTransceiver {
 export class FakePeerConnection extends EventTarget {
   connectionState: RTCPeerConnectionState = 'new';
   readonly transceivers: FakeTransceiver[] = [];
+  readonly transport = new FakeTransport();
+  /** Packets of any kind that have come; undefined: the browser does not count them. */
+  arrived: number | undefined;
   readonly steps: string[] = [];
   connectsBy: RTCPeerConnectionState = 'connected';
   #held: Promise<void> | undefined;
 
   addTransceiver(track: MediaStreamTrack, init: RTCRtpTransceiverInit): FakeTransceiver {
-    const transceiver = new FakeTransceiver(null, { track }, init);
+    const transceiver = new FakeTransceiver(this.transport, null, { track }, init);
     this.transceivers.push(transceiver);
     return transceiver;
   }
 
   getTransceivers(): FakeTransceiver[] {
     return this.transceivers;
+  }
+
+  getStats(): Promise<Map<string, object>> {
+    const transport = { type: 'transport', packetsReceived: this.arrived };
+    return Promise.resolve(new Map(this.arrived === undefined ? [] : [['T1', transport]]));
   }
 
   createOffer(): Promise<RTCSessionDescriptionInit> {
@@ -103,7 +125,7 @@ export class FakePeerConnection extends EventTarget {
     for (const part of description.sdp?.split(' ')[1]?.split(',') ?? []) {
       const [mid, kind] = part.split('=');
       if (mid && kind && !this.transceivers.some((one) => one.mid === mid)) {
-        this.transceivers.push(new FakeTransceiver(mid, { track: fakeTrack(kind) }));
+        this.transceivers.push(new FakeTransceiver(this.transport, mid, { track: fakeTrack(kind) }));
       }
     }
     setImmediate(() => this.become(this.connectsBy));
@@ -166,6 +188,7 @@ export class FakePlatform implements Platform {
       ),
     );
   page = new FakePage().asDocument();
+  readonly #everySecond = new Set<() => void>();
 
   get connection(): FakeConnection {
     const last = this.connections.at(-1);
@@ -200,6 +223,19 @@ export class FakePlatform implements Platform {
 
   sendableCodecs(): RTCRtpCodec[] {
     return this.codecs;
+  }
+
+  everySecond(action: () => void): () => void {
+    this.#everySecond.add(action);
+    return () => this.#everySecond.delete(action);
+  }
+
+  /** Lets seconds go by, for those who look once a second. */
+  async seconds(count: number): Promise<void> {
+    for (let second = 0; second < count; second++) {
+      for (const action of Array.from(this.#everySecond)) action();
+      await settle();
+    }
   }
 
   now(): number {

@@ -120,15 +120,6 @@ describe('publish()', () => {
     await settle();
     assert.deepEqual(connection.typesSent(), ['join', 'publish', 'ended_ack']);
   });
-
-  it('tells of a connection that is lost later', async () => {
-    const { client, heard, platform, trtc } = await joined();
-    const stream = trtc.createStream({ audioSource: fakeTrack('audio') });
-    await stream.initialize();
-    await client.publish(stream);
-    platform.peerConnections[0]?.become('failed');
-    assert.deepEqual(heard, ['error 0x4007']);
-  });
 });
 
 describe('subscribe()', () => {

@@ -259,7 +259,7 @@ describe('what is received', () => {
     t.mock.method(console, 'warn', () => undefined);
     const stage = await receiving();
     stage.platform.resumed.media = false;
-    stage.platform.subscribeRefusal = { code: 'unavailable', message: 'not now', extra: 0, retry: true };
+    stage.platform.subscribeRefusal = { code: 'invalid_state', message: 'no', extra: 0, retry: false };
     await resumed(stage);
     assert.equal(stage.bob.getVideoTrack(), null);
   });
