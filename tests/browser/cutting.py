@@ -15,6 +15,7 @@ class Wire:
         self.carried = 0
         self._port = port
         self._writers = set()
+        self._swallowed = set()
         self._server = None
         self._whole = asyncio.Event()
         self._whole.set()
@@ -35,6 +36,10 @@ class Wire:
         for writer in self._writers:
             writer.transport.abort()
 
+    def swallow(self):
+        """Carry nothing any more over the connections that there are, which stay open; new ones are well."""
+        self._swallowed |= self._writers
+
     def mend(self):
         """Carry connections again."""
         self._whole.set()
@@ -48,14 +53,15 @@ class Wire:
             ends |= {there_writer}
             self._writers |= ends
             self.carried += 1
-            await asyncio.gather(_pipe(reader, there_writer), _pipe(there_reader, writer))
+            await asyncio.gather(self._pipe(reader, there_writer), self._pipe(there_reader, writer))
         finally:
             self._writers -= ends
+            self._swallowed -= ends
 
-
-async def _pipe(reader, writer):
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pipe(self, reader, writer):
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                if writer not in self._swallowed:
+                    writer.write(data)
+                    await writer.drain()
+        writer.close()

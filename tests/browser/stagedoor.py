@@ -34,6 +34,8 @@ class Stagedoor:
         self.ports = {name: free_port() for name in PORTS}
         self.url = f"http://127.0.0.1:{self.ports['GATEWAY']}/"
         self.process = None
+        self.expected = set()
+        """Events of errors that are no surprise in its log."""
 
     @property
     def environment(self):

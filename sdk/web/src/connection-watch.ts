@@ -50,7 +50,7 @@ function silenceOf(connection: PeerConnection, report: () => void): () => Promis
   let arrived = 0;
   let silentLooks = 0;
   return async () => {
-    const now = await packetsReceived(connection);
+    const now = await arrivals(connection);
     // A browser that does not count them, or a connection that is not there yet, says nothing.
     silentLooks = now === arrived && now > 0 ? silentLooks + 1 : 0;
     arrived = now;
@@ -58,12 +58,23 @@ function silenceOf(connection: PeerConnection, report: () => void): () => Promis
   };
 }
 
-/** Of any kind, the answers to connectivity checks included. */
-async function packetsReceived(connection: PeerConnection): Promise<number> {
+/**
+ * Media, feedback and answers to connectivity checks, in all. The latter are what goes on where there is no media, each 2.5 s;
+ * where the browser does not count them (Firefox) it is 0.
+ */
+async function arrivals(connection: PeerConnection): Promise<number> {
   let packets = 0;
+  let answers = 0;
   for (const report of (await connection.getStats()).values()) {
-    const { type, packetsReceived } = report as { type: string; packetsReceived?: number };
+    const { type, packetsReceived, responsesReceived } = report as Arrivals;
     if (type === 'transport') packets += packetsReceived ?? 0;
+    if (type === 'candidate-pair') answers += responsesReceived ?? 0;
   }
-  return packets;
+  return answers > 0 ? packets + answers : 0;
+}
+
+interface Arrivals {
+  type: string;
+  packetsReceived?: number;
+  responsesReceived?: number;
 }

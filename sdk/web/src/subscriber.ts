@@ -138,7 +138,8 @@ export class Subscriber {
         if (subscription.choice === choice) subscription.choice = null;
         subscription.isStale = false;
         this.#handOut();
-        console.warn(`subscription after a reconnect: ${wordsOf(error)}`);
+        // What took our connection away may have taken the stream, too: that is told as its end.
+        if (!isUnknownStream(error)) console.warn(`subscription after a reconnect: ${wordsOf(error)}`);
       });
     }
   }
@@ -215,9 +216,17 @@ export class Subscriber {
 
   #watch(connection: PeerConnection): void {
     this.#watched = connection;
+    let wasConnected = false;
+    connection.addEventListener('connectionstatechange', () => {
+      wasConnected ||= connection.connectionState === 'connected';
+    });
     whenBroken(this.#platform, connection, () => {
       if (connection !== this.#connection || this.#isClosed) return;
       this.#isBroken = true;
+      if (!wasConnected) {
+        const text = 'the connection that media is to be received over does not come about.';
+        this.#onLost(new RtcError('DOWNLINK_RECONNECTION_FAILED', text));
+      }
       this.#channel.renew();
     });
   }
@@ -283,9 +292,12 @@ function removed(): RtcError {
   return new RtcError('REMOTE_STREAM_NOT_EXIST', 'the stream is no longer in the room.', { call: CALL });
 }
 
+function isUnknownStream(thrown: unknown): boolean {
+  return thrown instanceof RequestRefused && thrown.failure.code === 'unknown_stream';
+}
+
 function asSubscribeError(thrown: unknown): RtcError {
   if (thrown instanceof RtcError) return thrown;
-  const isUnknown = thrown instanceof RequestRefused && thrown.failure.code === 'unknown_stream';
-  const code = isUnknown ? 'REMOTE_STREAM_NOT_EXIST' : 'UNKNOWN';
+  const code = isUnknownStream(thrown) ? 'REMOTE_STREAM_NOT_EXIST' : 'UNKNOWN';
   return new RtcError(code, `failed to subscribe: ${wordsOf(thrown)}`, { call: CALL, cause: thrown });
 }

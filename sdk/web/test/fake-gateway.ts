@@ -86,7 +86,7 @@ export class FakePeerConnection extends EventTarget {
   connectionState: RTCPeerConnectionState = 'new';
   readonly transceivers: FakeTransceiver[] = [];
   readonly transport = new FakeTransport();
-  /** Packets of any kind that have come; undefined: the browser does not count them. */
+  /** Answers to connectivity checks; undefined: the browser does not count them. */
   arrived: number | undefined;
   readonly steps: string[] = [];
   connectsBy: RTCPeerConnectionState = 'connected';
@@ -103,8 +103,9 @@ export class FakePeerConnection extends EventTarget {
   }
 
   getStats(): Promise<Map<string, object>> {
-    const transport = { type: 'transport', packetsReceived: this.arrived };
-    return Promise.resolve(new Map(this.arrived === undefined ? [] : [['T1', transport]]));
+    const stats = new Map<string, object>([['T1', { type: 'transport', packetsReceived: 100 }]]);
+    stats.set('CP1', { type: 'candidate-pair', responsesReceived: this.arrived });
+    return Promise.resolve(stats);
   }
 
   createOffer(): Promise<RTCSessionDescriptionInit> {
@@ -180,6 +181,7 @@ export class FakePlatform implements Platform {
   time = 0;
   protocol = 'http:';
   opensSockets = true;
+  connectsBy: RTCPeerConnectionState = 'connected';
   codecs: RTCRtpCodec[] = [];
   captureDevices: Platform['captureDevices'] = (constraints) =>
     Promise.resolve(
@@ -217,6 +219,7 @@ export class FakePlatform implements Platform {
 
   openPeerConnection(): PeerConnection {
     const connection = new FakePeerConnection();
+    connection.connectsBy = this.connectsBy;
     this.peerConnections.push(connection);
     return connection as unknown as PeerConnection;
   }

@@ -99,6 +99,18 @@ describe('when nothing can flow, and the gateway does not say why', () => {
     assert.deepEqual(states(platform.peerConnections), ['connected', 'closed', 'connected']);
   });
 
+  it('tells the application of a connection that does not even come about, and tries again', async (t) => {
+    const { connection, heard, platform, subscribing } = await inConversation();
+    connection.say({ type: 'media_lost', connection: 'subscribe' });
+    assert.equal(subscribing.connectionState, 'closed');
+    platform.connectsBy = 'connecting';
+    offer(connection, 2);
+    await settle();
+    await unexplained(t, () => platform.peerConnections.at(-1)?.become('failed'));
+    assert.deepEqual(heard, ['error 0x4008']);
+    assert.deepEqual(platform.connection.typesSent(), ['resume', 'reconnect', 'subscribe']);
+  });
+
   it('ignores what is offered until the gateway has let go', async (t) => {
     const { platform, subscribing } = await inConversation();
     platform.silent = ['reconnect'];
