@@ -75,7 +75,7 @@ def build(
         start=lambda: process.start(service.fail),
         drain=process.drain,
         stop=process.stop,
-        missing=process.missing,
+        missing=process.unready,
         trusted_proxies=settings.trusted_proxies,
     )
     return service
@@ -158,6 +158,10 @@ class Process:
         if not self._heard or self._house is None:
             return ["the event stream has not been heard yet"]
         return [f"the event stream was last heard {self._house.hearing.silence:.0f} s ago"] if self._house.hearing.deaf else []
+
+    def unready(self) -> list[str]:
+        """Say that, and what keeps the sessions that are here from having media."""
+        return self.missing() + ([] if self._house is None else self._house.media.missing())
 
     def house(self) -> House | None:
         """Return where new sessions may live; None while none are taken."""

@@ -1,9 +1,17 @@
 """A peer connection that is no more: the client is told, the room sees the stream go, and all can be had anew."""
 
+import asyncio
+import os
+import signal
+
+import httpx
 import pytest
 from stagedoor_client import RefusedError
 
+from services.edge_gateway.app import build
 from services.edge_gateway.media.interface import MediaRefusedError, TransportFailed
+from tests.support.processes import media_workers
+from tests.support.running import running, until_ready
 
 SDP = "v=0 offer"
 
@@ -130,3 +138,28 @@ async def test_media_that_is_away_for_the_moment(gateway):
         with pytest.raises(RefusedError) as refused:
             await published(ann)
         assert (refused.value.code, refused.value.retry) == ("unavailable", True)
+
+
+async def test_a_gateway_without_media_is_not_ready(gateway):
+    """It goes on with the sessions that it has; others had better go elsewhere."""
+    async with gateway.joined("ann") as ann, httpx.AsyncClient() as http:
+        gateway.media.away = ["1 of 1 media workers are not there"]
+        answer = await http.get(f"{gateway.url}/readyz")
+        assert (answer.status_code, answer.json()["missing"]) == (503, gateway.media.away)
+        await published(ann)
+
+
+async def test_a_gateway_has_its_workers(gateway_settings, registry):
+    """It starts them, replaces them, is ready when they are there, and takes them with it."""
+    service = build(gateway_settings.model_copy(update={"media_workers": 2}))
+    async with running(service):
+        first = media_workers(os.getpid())
+        assert len(first) == 2
+        os.kill(first[0], signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while first[0] in media_workers(os.getpid()):
+                await asyncio.sleep(0.02)
+        await until_ready(service)
+        second = media_workers(os.getpid())
+        assert (first[1] in second, len(second)) == (True, 2)
+    assert media_workers(os.getpid()) == []

@@ -47,7 +47,8 @@ class Faults:
             await self._inject(*bag.pop())
 
     def _of_processes(self):
-        return [(fault, member) for member in self._installation.members.values() for fault in (self.kill, self.end, self.freeze)]
+        faults = [(fault, member) for member in self._installation.members.values() for fault in (self.kill, self.end, self.freeze)]
+        return faults + [(fault, member) for member in self._installation.gateways for fault in (self.kill_media, self.freeze_media)]
 
     def _of_connections(self):
         cuts = [(fault, member) for member in self._installation.gateways for fault in (self.cut, self.sever, self.drop)]
@@ -86,6 +87,18 @@ class Faults:
         """A process stands still, then goes on as if nothing had been."""
         with member.freezing():
             await asyncio.sleep(self._seconds(_LONG))
+
+    async def kill_media(self, member):
+        """What forwards a gateway's media is gone, and the gateway is not."""
+        member.send_to_media(signal.SIGKILL)
+
+    async def freeze_media(self, member):
+        """It stands still, for a moment or until the gateway has had enough of that."""
+        frozen = member.send_to_media(signal.SIGSTOP)
+        await asyncio.sleep(self._seconds(_LONG))
+        for pid in frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     async def cut(self, member):
         """A process and the bus do not hear each other; nobody tells them. Browsers and media reach a gateway all the same."""

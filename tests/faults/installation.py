@@ -12,6 +12,7 @@ from tests.faults.host import Host
 from tests.faults.wire import Wire
 from tests.support.cluster import NatsCluster
 from tests.support.ports import free_port
+from tests.support.processes import media_workers
 from tests.support.running import until_answers
 
 APP = 1400000001
@@ -99,6 +100,14 @@ class Member:
         """Send it a signal, if it runs."""
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
+
+    def send_to_media(self, number):
+        """Send a signal to a gateway's media workers; return their process ids."""
+        workers = [] if self._process is None else media_workers(self._process.pid)
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        return workers
 
     @contextlib.contextmanager
     def freezing(self):

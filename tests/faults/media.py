@@ -5,6 +5,7 @@ input, and then its orders: ``calm``, ``snapshot``, ``depart``. With the word ST
 """
 
 import asyncio
+import contextlib
 import fractions
 import json
 import random
@@ -21,7 +22,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from aiortc.rtp import RtpPacket
 from av import Packet
-from stagedoor_client import RefusedError
+from stagedoor_client import ClosedError, RefusedError
 
 from tests.faults.journal import Journal
 from tests.faults.visitor import Plan, Visitor
@@ -33,6 +34,7 @@ _PAUSE = 6.0
 _MARK = b"stagedoor"
 _PACKET_SECONDS = 0.04
 _REPORT_SECONDS = 0.1
+_AGAIN_SECONDS = 0.5
 _LINGER_SECONDS = 6.0
 """How long the peer connections of a session that is over, or lives elsewhere, send and listen on."""
 _SO_TIMESTAMPNS = 35
@@ -127,6 +129,16 @@ class _Leg:
         self._subscribing = _connection()
         self._publishing.addTransceiver(self._voice, direction="sendonly")
 
+    async def renew(self, connection):
+        """Have another peer connection, for the gateway has lost the one that there was."""
+        if connection == "publish":
+            former, self._publishing = self._publishing, _connection()
+            self._publishing.addTransceiver(self._voice, direction="sendonly")
+        else:
+            former, self._subscribing = self._subscribing, _connection()
+            self.wanted.clear()
+        await self._drop(former)
+
     async def offer(self):
         """Make the offer to publish with."""
         await self._publishing.setLocalDescription(await self._publishing.createOffer())
@@ -167,9 +179,12 @@ class _Leg:
         self.report()
         self._voice.stop()
         for connection in (self._publishing, self._subscribing):
-            for transceiver in connection.getTransceivers():
-                self.of_transport.pop(transceiver.receiver.transport, None)
-            await connection.close()
+            await self._drop(connection)
+
+    async def _drop(self, connection):
+        for transceiver in connection.getTransceivers():
+            self.of_transport.pop(transceiver.receiver.transport, None)
+        await connection.close()
 
 
 def _connection():
@@ -182,7 +197,8 @@ class MediaVisitor(Visitor):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self._leg = None
-        self._closing = set()
+        self._streams = set()
+        self._background = set()
 
     async def visit(self):
         """Stay once, as anchor."""
@@ -202,15 +218,30 @@ class MediaVisitor(Visitor):
             self._leg = _Leg(self.gateway, self.stay.session, self.write)
         if reply.get("published") is None:
             await self._publish()
-        for stream in reply["streams"]:
-            await self._subscribe(stream["stream"])
+        self._streams = {stream["stream"] for stream in reply["streams"]}
+        for stream in self._streams:
+            await self._subscribe(stream)
 
     async def take(self, message):
         """Follow what others publish."""
         if message["type"] == "stream_added":
+            self._streams.add(message["stream"])
             await self._subscribe(message["stream"])
+        elif message["type"] == "stream_removed":
+            self._streams.discard(message["stream"])
+        elif message["type"] == "media_lost":
+            self.write("media_lost", connection=message["connection"])
+            await self._leg.renew(message["connection"])
+            await self._begin_again(message["connection"])
         elif message["type"] == "offer":
             await self._answer(message)
+
+    async def _begin_again(self, connection):
+        if connection == "publish":
+            await self._publish()
+            return
+        for stream in self._streams.copy():
+            await self._subscribe(stream)
 
     async def _publish(self):
         try:
@@ -218,6 +249,7 @@ class MediaVisitor(Visitor):
             await self._leg.published(reply["sdp"])
         except (RefusedError, InvalidStateError) as error:
             self.write("unpublished", reason=str(error))
+            self._later("publish", error)
 
     async def _answer(self, offer):
         try:
@@ -236,13 +268,28 @@ class MediaVisitor(Visitor):
             self._leg.wanted.add(stream)
         except RefusedError as error:
             self.write("unsubscribed", reason=str(error))
+            self._later("subscribe", error)
+
+    def _later(self, connection, error):
+        """Ask again where the gateway has no media for the moment."""
+        if isinstance(error, RefusedError) and error.retry:
+            self._in_background(self._after_a_moment(self._leg, connection))
+
+    async def _after_a_moment(self, leg, connection):
+        await asyncio.sleep(_AGAIN_SECONDS)
+        if leg is self._leg and self.client is not None:
+            with contextlib.suppress(ClosedError):
+                await self._begin_again(connection)
 
     def _let_go(self):
         leg, self._leg = self._leg, None
         if leg is not None:
-            task = asyncio.create_task(leg.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._in_background(leg.close())
+
+    def _in_background(self, work):
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
 
 async def serve(directory, seed, *, steady):

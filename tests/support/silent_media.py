@@ -14,6 +14,7 @@ class SilentMedia:
         self.offers = {}
         self.deadlines = []
         self.closed = False
+        self.away = []
         self.sdp = "v=0 offer"
 
     def engine_of(self, _room):
@@ -53,6 +54,9 @@ class SilentMedia:
             self.calls.append(("stop", session))
             self.published.pop(session, None)
         return 0.0
+
+    def missing(self):
+        return self.away
 
     def allow_until(self, deadline):
         self.deadlines.append(deadline)

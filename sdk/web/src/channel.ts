@@ -15,7 +15,6 @@ const CLOSE_TIMEOUT_MS = 3_000;
 const STEADY_MS = 10_000;
 /** Requests that are made again where the gateway says that they may succeed later: its media may be beginning anew. */
 const MADE_AGAIN = new Set(['publish', 'subscribe', 'reconnect']);
-const AGAIN_MS = 500;
 const MOST_ABANDONED = 8;
 
 /** Closed because the session was resumed over a later socket. */
@@ -38,6 +37,8 @@ export interface ChannelEvents {
 interface Question {
   type: string;
   fields: object;
+  /** For the moment. */
+  refusals: number;
   resolve(result: unknown): void;
   reject(error: Error): void;
 }
@@ -90,7 +91,7 @@ export class Channel {
     if (this.#over) throw this.#over;
     let question: Question | undefined;
     const answer = new Promise<Result>((resolve, reject) => {
-      question = { type, fields, resolve, reject };
+      question = { type, fields, refusals: 0, resolve, reject };
       this.#unanswered.add(question);
       this.#ask(question);
     });
@@ -159,8 +160,12 @@ export class Channel {
     const refused = (error: unknown) => {
       // Otherwise the socket was lost, and the next one will be asked.
       if (!(error instanceof RequestRefused)) return;
-      if (!error.failure.retry || !MADE_AGAIN.has(question.type)) question.reject(error);
-      else setTimeout(() => this.#unanswered.has(question) && this.#ask(question), AGAIN_MS);
+      if (!error.failure.retry || !MADE_AGAIN.has(question.type)) {
+        question.reject(error);
+        return;
+      }
+      const pauseMs = backOffMs(++question.refusals, this.#platform.random());
+      setTimeout(() => this.#unanswered.has(question) && this.#ask(question), pauseMs);
     };
     this.#current?.request(question.type, question.fields).then((result) => question.resolve(result), refused);
   }

@@ -133,6 +133,10 @@ class MediaPlane(Protocol):
         """
         ...
 
+    def missing(self) -> list[str]:
+        """Say why no media can begin at the moment."""
+        ...
+
     async def close(self) -> None:
         """End everything and free the ports."""
         ...

@@ -23,8 +23,8 @@ _RETRY_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
 class RemoteEngine:
     """Media in a process of its own, and in another when that is lost. It is a :class:`~.interface.MediaEngine`.
 
-    Made by :meth:`start`. What was in a worker that died is gone, and ``on_failed`` is told of each peer connection as soon as there is
-    another worker, or the first attempt to start one has failed.
+    Made by :meth:`start`. What was in a worker that died is gone, and ``on_failed`` is told of each peer connection. Until there is
+    another worker, what needs one is refused as ``unavailable``; nobody waits for it in here, for he may have a removal to hear of.
     """
 
     def __init__(
@@ -181,14 +181,13 @@ class RemoteEngine:
             if time.monotonic() - began >= _STEADY_SECONDS:
                 attempts = 0
             lost, self._connections = self._connections, {}
+            for session, connection in lost:
+                self._heard(TransportFailed(session, connection, "the media worker was lost"))
             while self._worker is None:
                 await asyncio.sleep(_RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS) - 1)])
                 attempts += 1
                 with _logged():
                     worker = await self._start_worker()
-                for session, connection in lost:
-                    self._heard(TransportFailed(session, connection, "the media worker was lost"))
-                lost.clear()
             began = time.monotonic()
 
     def _heard(self, news: Offer | TransportFailed) -> None:

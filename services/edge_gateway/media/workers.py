@@ -50,6 +50,11 @@ class MediaWorkers:
         for engine in self.engines:
             engine.allow_until(deadline)
 
+    def missing(self) -> list[str]:
+        """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
+        away = sum(engine.worker_pid is None for engine in self.engines)
+        return [f"{away} of {len(self.engines)} media workers are not there"] if away else []
+
     async def close(self) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
         await asyncio.gather(*(engine.close() for engine in self.engines))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from aiortc.mediastreams import AudioStreamTrack
+from structlog.testing import capture_logs
 
 from services.edge_gateway.media import boundary, process
 from services.edge_gateway.media.interface import MediaRefusedError, TransportFailed
@@ -57,6 +58,7 @@ async def test_a_worker_that_is_killed_is_replaced(room):
     await room.frame_of(received[tracks["video"]])
     os.kill(room.engine.worker_pid, signal.SIGKILL)
     await until(lambda: len(room.failures) == 2)
+    await until(lambda: room.engine.worker_pid)
     reason = "the media worker was lost"
     assert room.failures == [TransportFailed("ann", "publish", reason), TransportFailed("bob", "subscribe", reason)]
     _, tracks = await room.publish("ann", room.picture(BRIGHT))
@@ -235,14 +237,16 @@ async def test_while_there_is_no_worker_nothing_is_promised(monkeypatch):
 
 
 async def test_a_worker_that_cannot_be_replaced_at_once_is_tried_again(monkeypatch):
-    """Each time after a longer pause; the sessions are told after the first attempt, so that they do not wait for it."""
+    """Each time after a longer pause; the sessions are told at once."""
     failures = []
     engine = await RemoteEngine.start(HERE, print, failures.append)
     engine._connections["ann", "publish"] = None
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
-    os.kill(engine.worker_pid, signal.SIGKILL)
-    await until(lambda: failures)
-    assert engine.worker_pid is None
+    with capture_logs() as logs:
+        os.kill(engine.worker_pid, signal.SIGKILL)
+        await until(lambda: failures)
+        assert engine.worker_pid is None
+        await until(lambda: "media_worker_not_started" in [entry["event"] for entry in logs])
     monkeypatch.undo()
     await until(lambda: engine.worker_pid)
     assert len(failures) == 1
