@@ -24,7 +24,7 @@ from shared.contracts.errors import ConfigurationError, StagedoorError
 
 log = structlog.get_logger()
 
-_START_SECONDS = 30.0
+_START_SECONDS = 60.0
 """A machine that is busy takes its time to import everything."""
 _BEAT = 1.0
 """Seconds from one ping to the next."""
