@@ -1,8 +1,10 @@
 """Settings: environment variables that begin with ``STAGEDOOR_``, checked before anything starts."""
 
+from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.contracts.errors import ConfigurationError
@@ -23,8 +25,13 @@ class EnvironmentSettings(BaseSettings):
         try:
             return cls()
         except ValidationError as error:
-            lines = (f"STAGEDOOR_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False))
-            raise ConfigurationError("; ".join(lines)) from None
+            raise ConfigurationError("; ".join(map(_line, error.errors(include_input=False)))) from None
+
+
+def _line(error: ErrorDetails) -> str:
+    """Say what is wrong with one setting, or with several together."""
+    place, message = error["loc"], error["msg"].removeprefix("Value error, ")
+    return f"STAGEDOOR_{'_'.join(map(str, place)).upper()}: {message}" if place else message
 
 
 class BusSettings(EnvironmentSettings):
@@ -33,6 +40,16 @@ class BusSettings(EnvironmentSettings):
     nats_url: str = "nats://127.0.0.1:4222"
     """Addresses of NATS servers, separated by commas. Credentials go into ``nats_token``, not here."""
     nats_token: SecretStr | None = None
+    nats_nkey_file: Path | None = None
+    """Holds the seed of the nkey that this process is known by. Read once, at the start."""
+    nats_ca_file: Path | None = None
+    """Certificates that vouch for the servers' own. With it, or with ``tls://`` in ``nats_url``, nothing is said before TLS."""
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        if self.nats_token is not None and self.nats_nkey_file is not None:
+            raise ValueError("STAGEDOOR_NATS_TOKEN and STAGEDOOR_NATS_NKEY_FILE: give one of them")
+        return self
 
 
 class Settings(BusSettings):

@@ -1,12 +1,16 @@
 """Connecting to NATS, with the defaults that are wrong for a service set right."""
 
+import ssl
+from pathlib import Path
+
+import nkeys
 import structlog
 from faststream.nats import NatsBroker
-from faststream.nats.security import NatsToken
-from faststream.security import BaseSecurity
+from faststream.nats.security import NatsNKey, NatsSecurity, NatsToken
 from nats.aio.client import Client
 
-from shared.contracts.errors import UnavailableError
+from shared.contracts.errors import ConfigurationError, UnavailableError
+from shared.contracts.subjects import inbox_prefix
 from shared.settings import BusSettings
 
 log = structlog.get_logger()
@@ -16,7 +20,15 @@ PING_SECONDS = 3
 
 
 def make_broker(settings: BusSettings, name: str) -> NatsBroker:
-    """Make a broker that is not connected yet. It reconnects for ever: services outlive the bus's absences."""
+    """Make a broker that is not connected yet. It reconnects for ever: services outlive the bus's absences.
+
+    Args:
+        settings: where the bus is, and what lets this process in.
+        name: of the part of Stagedoor that this is; its answers go to an inbox of that name.
+
+    Raises:
+        ConfigurationError: a file that the settings name cannot be used.
+    """
 
     # Whatever is raised in here would end nats-py's read loop without a word.
     async def on_error(error: Exception) -> None:
@@ -34,6 +46,7 @@ def make_broker(settings: BusSettings, name: str) -> NatsBroker:
         settings.nats_url.split(","),
         name=name,
         security=_security(settings),
+        inbox_prefix=inbox_prefix(name),
         connect_timeout=2,
         reconnect_time_wait=1,
         max_reconnect_attempts=-1,
@@ -59,5 +72,33 @@ def connection_of(broker: NatsBroker) -> Client:
     return connection
 
 
-def _security(settings: BusSettings) -> BaseSecurity | None:
-    return None if settings.nats_token is None else NatsToken(settings.nats_token.get_secret_value())
+def _security(settings: BusSettings) -> NatsSecurity:
+    context = _tls(settings)
+    # Said to be optional, TLS would be left out whenever somebody in between says that the server has none.
+    first = context is not None
+    if settings.nats_nkey_file is not None:
+        # Its content, not its path: nats-py would sign with a new seed for the old public key when it reconnects.
+        return NatsNKey.from_seed(_seed(settings.nats_nkey_file), ssl_context=context, tls_handshake_first=first)
+    if settings.nats_token is not None:
+        return NatsToken(settings.nats_token.get_secret_value(), ssl_context=context, tls_handshake_first=first)
+    return NatsSecurity(ssl_context=context, tls_handshake_first=first)
+
+
+def _seed(path: Path) -> str:
+    try:
+        seed = path.read_text().strip()
+        nkeys.from_seed(bytearray(seed.encode())).wipe()
+    except OSError as error:
+        raise ConfigurationError(f"STAGEDOOR_NATS_NKEY_FILE: {path}: {error.strerror}") from None
+    except Exception:  # noqa: BLE001 -- whatever a broken seed makes the library raise might show it
+        raise ConfigurationError(f"STAGEDOOR_NATS_NKEY_FILE: {path} holds no nkey seed") from None
+    return seed
+
+
+def _tls(settings: BusSettings) -> ssl.SSLContext | None:
+    if settings.nats_ca_file is None and "tls://" not in settings.nats_url:
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.nats_ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"STAGEDOOR_NATS_CA_FILE: {settings.nats_ca_file}: {error.strerror or 'no certificates'}") from None

@@ -9,14 +9,16 @@ import structlog
 from nats.aio.msg import Msg
 
 from shared.contracts.messages import Message
-from shared.contracts.subjects import REPLY_PREFIX
+from shared.contracts.subjects import REPLY_PREFIX, SERVER_REPLY_PREFIX
 
 log = structlog.get_logger()
+
+_INBOXES = (f"{REPLY_PREFIX}.", f"{SERVER_REPLY_PREFIX}.")
 
 
 def may_answer(request: Msg) -> bool:
     """Say whether the request names no reply subject, or one that is an inbox; another one is written to the log."""
-    if not request.reply or request.reply.startswith(REPLY_PREFIX):
+    if not request.reply or request.reply.startswith(_INBOXES):
         return True
     log.warning("reply_refused", subject=request.subject, reply=request.reply[:200])
     return False

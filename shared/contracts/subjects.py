@@ -191,6 +191,9 @@ CONTRACT: Final = (
 REPLY_PREFIX: Final = "_INBOX"
 """Where answers go. A service answers nowhere else: whoever asks could make it write where he must not."""
 
+SERVER_REPLY_PREFIX: Final = "_R_"
+"""What the server makes of an inbox in another account. No client may name such a one by itself."""
+
 REPUBLISH_SOURCE: Final = f"{PREFIX}.evt.>"
 REPUBLISH_DESTINATION: Final = f"{PREFIX}.pub.>"
 
@@ -217,6 +220,11 @@ def _address(kind: str, partition: int | str, key: RoomKey | None, verb: Verb) -
 def command_subject(partition: int | str, key: RoomKey | None, verb: Verb) -> str:
     """Build the subject that a command is sent to; ``DOOR`` as partition where the sender computes no hash."""
     return _address("cmd", partition, key, verb)
+
+
+def inbox_prefix(part: str) -> str:
+    """Build what the inboxes of one part begin with: the others' are none of its business."""
+    return f"{REPLY_PREFIX}.{part}"
 
 
 def event_subject(partition: int, key: RoomKey | None, verb: Verb) -> str:
