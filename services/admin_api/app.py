@@ -1,5 +1,6 @@
 """The server API as a service."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from uuid import UUID, uuid4
@@ -33,8 +34,10 @@ def build(
     """
     broker = make_broker(settings, Part.ADMIN)
     registry = BusRegistry()
+    apps = settings.apps()
+    keeping: list[asyncio.Task[None]] = []
     endpoint = Endpoint(
-        settings.apps(),
+        apps,
         Administration(
             registry,
             registry,
@@ -50,10 +53,13 @@ def build(
     )
 
     async def start() -> None:
+        keeping.append(asyncio.create_task(settings.keep(apps)))
         await registry.start(connection_of(broker))
 
     async def stop() -> None:
-        """Nothing is under way any more: HTTP ends before the bus."""
+        """No request is under way any more: HTTP ends before the bus."""
+        for task in keeping:
+            task.cancel()
 
     return Service(
         Part.ADMIN,

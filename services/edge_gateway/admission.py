@@ -58,7 +58,7 @@ class Admission:
         self._check_failures(address, monotonic)
         app = self._apps.app(request.app)
         room = RoomKey(request.app, request.room)
-        if app is None or not resume_token.is_genuine(request.token, app.secret_key, room, request.session):
+        if app is None or not resume_token.is_genuine(request.token, app.verifying_keys, room, request.session):
             self._failures.take(address, monotonic)
             raise RequestRefusedError(ErrorCode.SESSION_UNKNOWN, "there is no such session, or the token is not its")
         self._check_rate(address, monotonic, ready=ready)

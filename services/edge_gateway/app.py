@@ -96,12 +96,14 @@ class Process:
         self._house: House | None = None
         self._gateway: Gateway | None = None
         self._leases: GatewayLeases | None = None
+        self._keeping: asyncio.Task[None] | None = None
         self._following: asyncio.Task[None] | None = None
         self._heard = False
         self._ending = False
 
     async def start(self, fail: Callable[[str], None]) -> None:
         """Begin to hear, and take sessions once that has been done completely for the first time."""
+        self._keeping = asyncio.create_task(self._settings.keep(self._apps))
         connection = connection_of(self.broker)
         stream = EventStream(connection)
         partitions = await stream.wait_for_partitions()
@@ -142,6 +144,8 @@ class Process:
     async def stop(self) -> None:
         """Let go of what is left, and end. The last word says that nothing is forwarded any more."""
         self._ending = True
+        if self._keeping is not None:
+            self._keeping.cancel()
         if self._gateway is None or self._house is None:
             return
         await self._gateway.close(self._settings.stop_seconds / 2)

@@ -26,10 +26,10 @@ def make(secret_key: str, room: RoomKey, session: str, nonce: bytes) -> str:
     return f"{secret}.{_seal(secret_key, room, session, secret)}"
 
 
-def is_genuine(token: str, secret_key: str, room: RoomKey, session: str) -> bool:
-    """Say whether a token was made for that session with that key."""
+def is_genuine(token: str, secret_keys: tuple[str, ...], room: RoomKey, session: str) -> bool:
+    """Say whether a token was made for that session with one of those keys."""
     secret, _, seal = token.partition(".")
-    return hmac.compare_digest(seal.encode(), _seal(secret_key, room, session, secret).encode())
+    return any(hmac.compare_digest(seal.encode(), _seal(key, room, session, secret).encode()) for key in secret_keys)
 
 
 def _seal(secret_key: str, room: RoomKey, session: str, secret: str) -> str:

@@ -85,7 +85,7 @@ def sign(app: App, user: str, now: int, expire: int) -> str:
         "TLS.sdkappid": app.sdk_app_id,
         "TLS.time": now,
         "TLS.expire": expire,
-        "TLS.sig": _mac(app, _signed_text(user, app.sdk_app_id, now, expire)),
+        "TLS.sig": _mac(app.secret_key, _signed_text(user, app.sdk_app_id, now, expire)),
     }
     raw = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
     return base64.b64encode(zlib.compress(raw)).decode().translate(_ALPHABET)
@@ -111,8 +111,8 @@ def verify(sig: str, user: str, sdk_app_id: int, apps: Apps, now: float) -> None
     if content.sdkappid != sdk_app_id:
         raise UserSigError(WRONG_APP, "userSig is of another sdkAppId")
     # Only what is signed may say more than that the signature is wrong.
-    expected = _mac(app, _signed_text(content.identifier, content.sdkappid, content.time, content.expire, content.userbuf))
-    if not hmac.compare_digest(expected, content.sig):
+    text = _signed_text(content.identifier, content.sdkappid, content.time, content.expire, content.userbuf)
+    if not any(hmac.compare_digest(_mac(key, text), content.sig) for key in app.verifying_keys):
         raise UserSigError(INVALID, "userSig has a wrong signature")
     if content.identifier != user:
         raise UserSigError(WRONG_USER, "userSig is of another userId")
@@ -127,8 +127,8 @@ def _signed_text(user: str, sdk_app_id: int, time: int, expire: int, userbuf: st
     return text if userbuf is None else f"{text}TLS.userbuf:{userbuf}\n"
 
 
-def _mac(app: App, text: str) -> str:
-    return base64.b64encode(hmac.digest(app.secret_key.encode(), text.encode(), hashlib.sha256)).decode()
+def _mac(key: str, text: str) -> str:
+    return base64.b64encode(hmac.digest(key.encode(), text.encode(), hashlib.sha256)).decode()
 
 
 def _decode(sig: str) -> _Content:

@@ -26,12 +26,15 @@ def routes(settings: GatewaySettings) -> Sequence[BaseRoute]:
     """Build the page's routes and the signer's.
 
     Raises:
-        ConfigurationError: the gateway listens where others can reach it.
+        ConfigurationError: the gateway listens where others can reach it, or its apps come from a file.
     """
     if not _is_loopback(settings.host):
         raise ConfigurationError(f"STAGEDOOR_DEMO signs for whoever asks: it is refused on {settings.host}, only loopback may have it")
-    app = settings.apps().app(settings.sdk_app_id)
-    assert app is not None
+    app = None if settings.sdk_app_id is None else settings.apps().app(settings.sdk_app_id)
+    if app is None:
+        raise ConfigurationError(
+            "STAGEDOOR_DEMO signs with STAGEDOOR_SECRET_KEY for STAGEDOOR_SDK_APP_ID, and not with STAGEDOOR_APPS_FILE"
+        )
     signer = Signer(app, frozenset({"localhost", f"[{settings.host}]" if ":" in settings.host else settings.host}))
     files = [Route(f"/{path.name}", _file(path)) for path in sorted(_STATIC.iterdir()) if path.suffix in _TYPES]
     return [Route("/", _file(_STATIC / "index.html")), Route("/dev/usersig", signer.serve, methods=["POST"]), *files]

@@ -57,6 +57,17 @@ def test_what_names_an_app_names_one(second):
         Apps([App(1, "k", {"A": "ka"}), second])
 
 
+def test_apps_are_replaced_all_at_once_or_not_at_all():
+    """Who holds them has the new ones; of a bad list none is taken."""
+    apps = Apps([App(1, "k1", {"A": "ka"})])
+    apps.replace([App(2, "k2", {"B": "kb"})])
+    assert (apps.app(1), apps.credential("A")) == (None, None)
+    with pytest.raises(ConfigurationError, match="twice"):
+        apps.replace([App(3, "k3"), App(4, "k4", {"C": "x"}), App(3, "k5")])
+    assert apps.app(2).secret_key == "k2"
+    assert apps.app(3) is None
+
+
 def test_the_gateway_needs_no_credential_of_the_server_api(environment):
     environment.delenv("STAGEDOOR_SECRET_ID")
     environment.delenv("STAGEDOOR_API_SECRET_KEY")

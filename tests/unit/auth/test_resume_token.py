@@ -11,7 +11,7 @@ TOKEN = make("the key", ROOM, SESSION, b"0123456789abcdef")
 
 
 def test_a_token_is_genuine_for_its_session():
-    assert is_genuine(TOKEN, "the key", ROOM, SESSION)
+    assert is_genuine(TOKEN, ("the key",), ROOM, SESSION)
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,12 @@ def test_a_token_is_genuine_for_its_session():
     ],
 )
 def test_anything_else_is_not(token, key, room, session):
-    assert not is_genuine(token, key, room, session)
+    assert not is_genuine(token, (key,), room, session)
+
+
+def test_during_a_rotation_the_other_key_counts_too():
+    assert is_genuine(TOKEN, ("the next key", "the key"), ROOM, SESSION)
+    assert not is_genuine(TOKEN, (), ROOM, SESSION)
 
 
 def test_two_sessions_have_two_tokens_and_two_nonces_too():

@@ -204,3 +204,13 @@ def test_a_user_id_with_a_line_break_is_not_signed(user):
 def test_random_text_is_refused_and_nothing_else_happens(text):
     with pytest.raises(UserSigError):
         usersig.verify(text, "u1", APP.sdk_app_id, APPS, NOW)
+
+
+def test_during_a_rotation_usersigs_of_both_keys_count():
+    """The one that signs and the one that is accepted too; a third does not."""
+    app = App(1, "new", accepted_keys=("old",))
+    for key in ("new", "old"):
+        usersig.verify(usersig.sign(App(1, key), "ann", NOW, 600), "ann", 1, Apps([app]), NOW)
+    assert usersig.sign(app, "ann", NOW, 600) == usersig.sign(App(1, "new"), "ann", NOW, 600)
+    with pytest.raises(UserSigError):
+        usersig.verify(usersig.sign(App(1, "other"), "ann", NOW, 600), "ann", 1, Apps([app]), NOW)
