@@ -5,6 +5,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 SDK := sdk/web/dist/trtc.js
 SDK_STAMP := sdk/web/node_modules/installed
+EXAMPLES_STAMP := examples/node_modules/installed
 SDK_SOURCES := $(shell find sdk/web/src -name '*.ts') sdk/web/rollup.config.js sdk/web/tsconfig.json
 
 # Node 20 or later from the machine, otherwise the one that .venv has.
@@ -22,7 +23,7 @@ help: ## say what there is
 run: $(STAMP) $(SDK) ## everything on this machine, until Ctrl-C
 	@exec $(BIN)/stagedoor up
 
-test: $(STAMP) $(SDK) browsers ## all tests, the browser tests included
+test: $(STAMP) $(SDK) $(EXAMPLES_STAMP) browsers ## all tests, the browser tests included
 	cd sdk/web && $(NPM) test
 	$(BIN)/pytest -q tests --ignore tests/browser
 	$(BIN)/python tests/browser/in_namespace.py $(BIN)/pytest -q tests/browser
@@ -33,7 +34,7 @@ unit: $(STAMP) ## the pure rules
 services: $(STAMP) ## each service alone, on a real nats-server
 	$(BIN)/pytest -q tests/room_registry tests/admin_api tests/edge_gateway tests/compat
 
-system: $(STAMP) ## all services together
+system: $(STAMP) $(EXAMPLES_STAMP) ## all services together
 	$(BIN)/pytest -q tests/system
 
 browser: $(STAMP) $(SDK) browsers ## real browsers, in a network of their own
@@ -49,6 +50,8 @@ check: $(STAMP) $(SDK_STAMP) ## format, lint, types, import borders, generated f
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m shared.contracts.asyncapi | diff -u docs/asyncapi.json -
+	$(BIN)/python -m shared.contracts.nats_accounts | diff -u deploy/nats/accounts.conf -
+	$(BIN)/python -m cli.nats_keys | diff -u deploy/nats/nats.conf -
 	cd sdk/web && $(NPM) run check && $(NPM) run lint
 
 format: $(STAMP) $(SDK_STAMP) ## mend what a formatter can mend
@@ -56,8 +59,10 @@ format: $(STAMP) $(SDK_STAMP) ## mend what a formatter can mend
 	$(BIN)/ruff format .
 	cd sdk/web && $(NPM) run format
 
-docs: $(STAMP) ## write docs/asyncapi.json anew, from the contract
+docs: $(STAMP) ## write docs/asyncapi.json and deploy/nats anew, from the contract
 	$(BIN)/python -m shared.contracts.asyncapi > docs/asyncapi.json
+	$(BIN)/python -m shared.contracts.nats_accounts > deploy/nats/accounts.conf
+	$(BIN)/python -m cli.nats_keys > deploy/nats/nats.conf
 
 sdk: $(SDK) ## build the web SDK
 
@@ -66,7 +71,7 @@ lock: $(STAMP) ## resolve the Python packages anew (needs uv)
 	rm -f uv.lock
 
 clean: ## delete what was built and installed; .stagedoor stays
-	rm -rf .venv build *.egg-info sdk/web/node_modules sdk/web/dist sdk/web/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build *.egg-info sdk/web/node_modules examples/node_modules sdk/web/dist sdk/web/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(STAMP): pyproject.toml requirements/dev.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stagedoor needs Python 3.11 or later; this is " + sys.version.split()[0])'
@@ -78,6 +83,10 @@ $(STAMP): pyproject.toml requirements/dev.txt
 
 $(SDK_STAMP): sdk/web/package.json sdk/web/package-lock.json $(STAMP)
 	cd sdk/web && $(NPM) ci --no-audit --no-fund --no-update-notifier
+	touch $@
+
+$(EXAMPLES_STAMP): examples/package.json examples/package-lock.json $(STAMP)
+	cd examples && $(NPM) ci --no-audit --no-fund --no-update-notifier
 	touch $@
 
 $(SDK): $(SDK_STAMP) $(SDK_SOURCES)

@@ -45,18 +45,29 @@ def nats_configuration(directory: Path, port: int, token: str | None = None, *, 
         # Monitoring: what is connected, and to what it is subscribed.
         'http: "127.0.0.1:-1"',
         f"ports_file_dir: {json.dumps(str(directory))}",
-        # A frozen client is noticed in seconds, and its work goes to another.
-        'ping_interval: "3s"',
-        "ping_max: 2",
-        "jetstream {",
-        f"  store_dir: {json.dumps(str(directory / 'jetstream'))}",
-        *(["  sync_interval: always"] if sync_always else []),
-        "}",
+        *pings(),
+        *jetstream(directory / "jetstream", sync_always=sync_always),
         *more,
     ]
     if token is not None:
         lines.append(f"authorization {{ token: {json.dumps(token)} }}")
     return "\n".join(lines) + "\n"
+
+
+def pings() -> list[str]:
+    """Write that a frozen client is noticed in seconds, and its work goes to another."""
+    return ['ping_interval: "3s"', "ping_max: 2"]
+
+
+def jetstream(store: Path, *, sync_always: bool, most: str | None = None) -> list[str]:
+    """Write where streams are stored, how soon, and how much of them there may be."""
+    return [
+        "jetstream {",
+        f"  store_dir: {json.dumps(str(store))}",
+        *(["  sync_interval: always"] if sync_always else []),
+        *([f"  max_file_store: {most}"] if most is not None else []),
+        "}",
+    ]
 
 
 def die_with_parent() -> None:

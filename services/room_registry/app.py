@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from pydantic import ValidationError
 
 from services.room_registry.domain.partition import Partition
+from services.room_registry.door import Door
 from services.room_registry.keeping import Keeping, restore_partition
 from services.room_registry.ledger import Ledger
 from services.room_registry.owner import Owner
@@ -25,15 +26,14 @@ from services.room_registry.watching import Watching
 from services.room_registry.writer import Writer
 from shared.bus.connection import connection_of, make_broker
 from shared.bus.follower import Follower
-from shared.bus.replies import may_answer, respond
+from shared.bus.replies import respond
 from shared.bus.stream import EventStream
 from shared.clients.leases import GatewayLeases
 from shared.clients.receipts import Receipts
 from shared.contracts.errors import RefusalCode, StagedoorError, UnavailableError
-from shared.contracts.ids import InvalidIdError
 from shared.contracts.messages import Message
 from shared.contracts.replies import AnswerQuery, AnswerReply, Refusal, RoomsQuery, RoomsReply
-from shared.contracts.subjects import ANSWERS, DOOR_COMMANDS, ROOMS, SNAPSHOT_STREAM, Part, command_subject, parse_subject, partition_of
+from shared.contracts.subjects import ANSWERS, DOOR_COMMANDS, ROOMS, SNAPSHOT_STREAM, Part
 from shared.service import Service
 
 log = structlog.get_logger()
@@ -71,6 +71,7 @@ class Registry:
         self._clock = clock
         self._new_id = new_id
         self._partitions: Sequence[Partition] = ()
+        self._door = Door(lambda: connection_of(broker), lambda: len(self._partitions))
         self._follower: Follower | None = None
         self._standing: Standing | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -83,7 +84,7 @@ class Registry:
         # but the body on a thread of its own.
         @broker.subscriber(DOOR_COMMANDS.subscription(), queue=Part.REGISTRY, no_reply=True)
         async def pass_on() -> None:
-            await self._pass_on(_received(broker))
+            await self._door.pass_on(_received(broker))
 
         @broker.subscriber(ROOMS.subscription(), queue=Part.REGISTRY, no_reply=True)
         async def list_rooms() -> None:
@@ -138,6 +139,7 @@ class Registry:
         """Hand over, or answer what is here; end."""
         if self._standing is not None:
             await self._standing.leave(self._settings.stop_seconds / 2)
+        await self._door.close()
         for task in self._tasks:
             task.cancel()
 
@@ -197,21 +199,6 @@ class Registry:
             else:
                 log.info("folded", seq=follower.applied)
                 return
-
-    async def _pass_on(self, message: Msg) -> None:
-        """Send a command that came without a partition to its owner, whose answer goes straight to the sender."""
-        try:
-            address = parse_subject(message.subject)
-        except InvalidIdError as error:
-            await respond(message, _bad_request(f"subject: {error}"))
-            return
-        if address.key is None:
-            await respond(message, _bad_request("the door passes commands on rooms only"))
-            return
-        if not self._partitions or not may_answer(message):
-            return
-        subject = command_subject(partition_of(address.key, len(self._partitions)), address.key, address.verb)
-        await connection_of(self._broker).publish(subject, message.data, reply=message.reply)
 
     def _list_rooms(self, message: Msg) -> RoomsReply | Refusal:
         """Any replica answers: all fold all."""

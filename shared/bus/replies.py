@@ -26,9 +26,14 @@ def may_answer(request: Msg) -> bool:
 
 async def respond(request: Msg, reply: Message) -> None:
     """Answer, if an answer is wanted and the bus is there; if not, the sender asks again with the same id."""
+    await respond_as_is(request, reply.to_bytes())
+
+
+async def respond_as_is(request: Msg, reply: bytes) -> None:
+    """Answer like :func:`respond`, with what somebody else has answered."""
     if not request.reply or not may_answer(request):
         return
     try:
-        await request.respond(reply.to_bytes())
+        await request.respond(reply)
     except (nats.errors.Error, TimeoutError) as error:
         log.warning("reply_lost", subject=request.subject, reason=str(error) or type(error).__name__)

@@ -61,7 +61,7 @@ class _Schemas(GenerateJsonSchema):
 
 def document() -> _Object:
     """Make the document."""
-    models = sorted({model for channel in CONTRACT for model in (*_models(channel), *_replies(channel))}, key=lambda model: model.__name__)
+    models = sorted({model for channel in CONTRACT for model in (*channel.models, *_replies(channel))}, key=lambda model: model.__name__)
     channels: _Object = {}
     operations: _Object = {}
     for channel in CONTRACT:
@@ -96,7 +96,7 @@ def _channel(channel: Channel) -> _Object:
         "address": channel.pattern,
         "description": channel.about + stored,
         "parameters": {name: _parameter(name, channel) for name in re.findall(r"{(\w+)}", channel.pattern)},
-        "messages": _references(_models(channel)),
+        "messages": _references(channel.models),
     }
 
 
@@ -111,7 +111,7 @@ def _reply_channel(channel: Channel) -> _Object:
 def _parameter(name: str, channel: Channel) -> _Object:
     described: _Object = {"description": _PARAMETERS[name]}
     if name == "verb":
-        asked = [model.verb for model in _models(channel) if issubclass(model, RoomCommand)]
+        asked = [model.verb for model in channel.models if issubclass(model, RoomCommand)]
         described["enum"] = [str(verb) for verb in asked or Verb]
     return described
 
@@ -121,7 +121,7 @@ def _operation(channel: Channel, part: Part, action: str) -> _Object:
         "action": action,
         "channel": {"$ref": f"#/channels/{channel.name}"},
         "tags": [{"name": str(part)}],
-        "messages": _subset(channel.name, _models(channel)),
+        "messages": _subset(channel.name, channel.only.get(part, channel.models) if action == "send" else channel.models),
     }
     if action == "receive" and channel.on_demand:
         operation["description"] = "For the length of a request only."
@@ -142,10 +142,6 @@ def _message(model: type[Message]) -> _Object:
     if "correlation" in model.model_fields:
         message["correlationId"] = {"location": "$message.payload#/correlation"}
     return message
-
-
-def _models(channel: Channel) -> tuple[type[Message], ...]:
-    return channel.model if isinstance(channel.model, tuple) else (channel.model,)
 
 
 def _replies(channel: Channel) -> tuple[type[Message], ...]:

@@ -15,12 +15,13 @@ Messages that concern no single room have `_` as app and room.
 
 import functools
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
 
 from shared.contracts import commands, facts, leases, receipts, replies, snapshots
-from shared.contracts.commands import Verb
+from shared.contracts.commands import RoomCommand, Verb
 from shared.contracts.ids import InvalidIdError, RoomKey, parse_app_token, parse_room_token, room_token
 from shared.contracts.messages import Message
 
@@ -60,6 +61,19 @@ class Channel:
     """Subscribed to for the length of a request only."""
     stream: str | None = None
     """The JetStream stream that stores it."""
+    only: Mapping[Part, tuple[type[RoomCommand], ...]] = field(default_factory=dict)
+    """Of publishers that may not publish all of it: what they may."""
+
+    @property
+    def models(self) -> tuple[type[Message], ...]:
+        """All that is published here."""
+        return self.model if isinstance(self.model, tuple) else (self.model,)
+
+    def publications(self, part: Part) -> tuple[str, ...]:
+        """Build the subjects that a part may publish on, with wildcards; one a verb where it may not use all of them."""
+        if part in self.only:
+            return tuple(self.subscription(verb=model.verb) for model in self.only[part])
+        return (self.subscription(),) if part in self.publishers else ()
 
     def subscription(self, **tokens: object) -> str:
         """Build the subject to subscribe to; a token that is not given becomes a wildcard."""
@@ -88,6 +102,12 @@ COMMANDS: Final = Channel(
     reply=_REPLIES,
     publishers=(Part.GATEWAY, Part.ADMIN, Part.OPERATOR, Part.REGISTRY),
     subscribers=(Part.REGISTRY,),
+    only={
+        Part.GATEWAY: _GATEWAY_COMMANDS,
+        Part.ADMIN: _OPERATOR_COMMANDS,
+        Part.OPERATOR: _OPERATOR_COMMANDS,
+        Part.REGISTRY: _OPERATOR_COMMANDS,
+    },
 )
 DOOR_COMMANDS: Final = Channel(
     name="door_commands",
@@ -97,6 +117,7 @@ DOOR_COMMANDS: Final = Channel(
     reply=_REPLIES,
     publishers=(Part.ADMIN, Part.OPERATOR),
     subscribers=(Part.REGISTRY,),
+    only={Part.ADMIN: _OPERATOR_COMMANDS, Part.OPERATOR: _OPERATOR_COMMANDS},
 )
 STREAM_EVENTS: Final = Channel(
     name="events",

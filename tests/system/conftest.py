@@ -21,6 +21,7 @@ from shared.auth.apps import App
 from shared.auth.usersig import sign
 from tests.support.ports import free_port
 from tests.support.running import until_answers
+from tests.support.secured_nats import SecuredNats
 
 APP = 1400000001
 SECRET = "the-key-that-signs"
@@ -31,9 +32,9 @@ ROOT = Path(__file__).parents[2]
 class System:
     """The processes of one installation."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, secured=False):  # noqa: FBT002 -- pytest's ids show it
         self.directory = directory
-        self.nats = LocalNats(directory / "nats", token="bus-token")
+        self.nats = SecuredNats(directory / "nats") if secured else LocalNats(directory / "nats", token="bus-token")
         self.ports = {name: free_port() for name in ("room_registry", "admin_api", "edge_gateway")}
         self.processes = {}
 
@@ -43,9 +44,14 @@ class System:
 
     @property
     def environment(self):
-        return {
-            "STAGEDOOR_NATS_URL": self.nats.url,
-            "STAGEDOOR_NATS_TOKEN": "bus-token",
+        return self.environment_of("operator")
+
+    def environment_of(self, role):
+        if isinstance(self.nats, SecuredNats):
+            bus = self.nats.environment(role)
+        else:
+            bus = {"STAGEDOOR_NATS_URL": self.nats.url, "STAGEDOOR_NATS_TOKEN": "bus-token"}
+        return bus | {
             "STAGEDOOR_SDK_APP_ID": str(APP),
             "STAGEDOOR_SECRET_KEY": SECRET,
             "STAGEDOOR_SECRET_ID": SECRET_ID,
@@ -66,7 +72,7 @@ class System:
                 "-m",
                 f"services.{name}",
                 cwd=ROOT,
-                env=os.environ | self.environment | {"STAGEDOOR_PORT": str(self.ports[name])},
+                env=os.environ | self.environment_of(name) | {"STAGEDOOR_PORT": str(self.ports[name])},
                 stdout=log,
                 stderr=log,
                 preexec_fn=die_with_parent,
@@ -93,6 +99,8 @@ class System:
 
     async def connect(self):
         """Another service's connection to the bus."""
+        if isinstance(self.nats, SecuredNats):
+            return await self.nats.connect("operator")
         return await nats.connect(self.nats.url, token=self.nats.token)
 
     async def call(self, action, **fields):
@@ -137,9 +145,10 @@ class System:
         )
 
 
-@pytest.fixture
-async def system(tmp_path):
-    installation = System(tmp_path)
+@contextlib.asynccontextmanager
+async def installed(directory, **options):
+    """All of it, until the block ends."""
+    installation = System(directory, **options)
     await installation.nats.start()
     try:
         await installation.start()
@@ -149,3 +158,16 @@ async def system(tmp_path):
             if name in installation.processes:
                 await installation.end(name, signal.SIGKILL)
         await installation.nats.stop()
+
+
+@pytest.fixture
+async def system(tmp_path):
+    async with installed(tmp_path) as installation:
+        yield installation
+
+
+@pytest.fixture
+async def secured_system(tmp_path):
+    """The same on a nats-server that lets each part do its own work only."""
+    async with installed(tmp_path, secured=True) as installation:
+        yield installation
