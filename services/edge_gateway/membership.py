@@ -26,10 +26,12 @@ _REFUSALS = {
     RefusalCode.ROOM_FULL: ErrorCode.ROOM_FULL,
     RefusalCode.TOO_MANY_SESSIONS: ErrorCode.TOO_MANY_SESSIONS,
     RefusalCode.ANCHOR_TAKEN: ErrorCode.ANCHOR_TAKEN,
+    RefusalCode.ROOM_ELSEWHERE: ErrorCode.ROOM_ELSEWHERE,
     RefusalCode.SESSION_ENDED: ErrorCode.SESSION_ENDED,
     RefusalCode.SESSION_UNKNOWN: ErrorCode.SESSION_UNKNOWN,
     RefusalCode.SUPERSEDED: ErrorCode.INVALID_STATE,
 }
+_RETRYABLE = frozenset({ErrorCode.UNAVAILABLE, ErrorCode.ROOM_ELSEWHERE})
 LeavesAs = Literal[LeaveReason.LEFT, LeaveReason.TIMED_OUT]
 Admission = JoinReply | ResumeReply
 
@@ -121,7 +123,7 @@ class Membership:
             case RefusedError():
                 code = _REFUSALS.get(error.code, ErrorCode.UNAVAILABLE)
                 details = banned(LeaveReason.REPLACED) if code is ErrorCode.ANCHOR_TAKEN else None
-                return RequestRefusedError(code, error.message, retry=code is ErrorCode.UNAVAILABLE, details=details)
+                return RequestRefusedError(code, error.message, retry=code in _RETRYABLE, details=details)
             case UnavailableError():
                 log.warning("command_unanswered", session=self.session, correlation=self.correlation, reason=str(error))
                 return RequestRefusedError(ErrorCode.UNAVAILABLE, "the room cannot be reached at the moment", retry=True)

@@ -46,6 +46,7 @@ class ErrorCode(StrEnum):
     ROOM_FULL = "room_full"
     TOO_MANY_SESSIONS = "too_many_sessions"
     ANCHOR_TAKEN = "anchor_taken"
+    ROOM_ELSEWHERE = "room_elsewhere"
     SESSION_ENDED = "session_ended"
     SESSION_UNKNOWN = "session_unknown"
     INVALID_STATE = "invalid_state"

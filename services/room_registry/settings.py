@@ -33,6 +33,8 @@ class RegistrySettings(Settings):
     max_sessions_per_room: int = Field(default=20_000, ge=1)
     max_anchors_per_room: int = Field(default=1_000, ge=1, le=2_000)
     max_sessions_per_user: int = Field(default=50, ge=1, le=50)
+    rooms_span_gateways: bool = False
+    """Let people join a room at a gateway that has nobody of it, though others have: they do not see each other's streams."""
 
     def limits(self) -> Limits:
         """Return the bounds for one partition."""
@@ -40,6 +42,7 @@ class RegistrySettings(Settings):
             sessions_per_room=self.max_sessions_per_room,
             anchors_per_room=self.max_anchors_per_room,
             sessions_per_user=self.max_sessions_per_user,
+            rooms_span_gateways=self.rooms_span_gateways,
         )
 
     def graces(self) -> Graces:

@@ -33,6 +33,8 @@ class RefusalCode(StrEnum):
     """Of one userId in one room."""
     ANCHOR_TAKEN = "anchor_taken"
     """Another session holds the userId's anchor slot, and the join yields."""
+    ROOM_ELSEWHERE = "room_elsewhere"
+    """The room's sessions are on other gateways than the one that the join came to, and rooms do not span gateways."""
     SESSION_ENDED = "session_ended"
     SESSION_UNKNOWN = "session_unknown"
     """There is no such session, or not any more, or the token is not its."""

@@ -7,6 +7,8 @@ from stagedoor_client import ClosedError, RefusedError, SignallingClient
 
 from services.edge_gateway import membership
 from shared.contracts.commands import Verb
+from shared.contracts.errors import RefusalCode
+from shared.contracts.replies import Refusal
 from tests.edge_gateway.conftest import APP, gateway_running, usersig
 
 
@@ -218,3 +220,19 @@ async def test_a_join_waits_for_its_own_roster_before_it_hears_of_others(gateway
         with pytest.raises(ClosedError):
             await ann.leave()
             await ann.expect("peer_joined")
+
+
+async def test_who_comes_to_another_gateway_than_the_rooms_hears_so_and_may_try_again(gateway, registry):
+    """In words that name the cause."""
+    refusal = Refusal(code=RefusalCode.ROOM_ELSEWHERE, message="the room is on another gateway")
+
+    async def refuse(message):
+        await message.respond(refusal.to_bytes())
+
+    registry.answer_with(refuse)
+    async with SignallingClient.open(gateway.url) as client:
+        with pytest.raises(RefusedError, match="another gateway") as error:
+            await client.join(app=APP, user="ann", sig=usersig("ann"), room=1)
+        assert (error.value.code, error.value.retry) == ("room_elsewhere", True)
+        assert await client.closed() == 4403
+    registry.answer_with(registry._answer)

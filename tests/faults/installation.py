@@ -35,6 +35,8 @@ _SETTINGS = {
     "STAGEDOOR_ISOLATION_GRACE": str(ISOLATION_GRACE),
     "STAGEDOOR_ISOLATION_MARGIN": str(ISOLATION_MARGIN),
     "STAGEDOOR_RECONNECT_GRACE": str(RECONNECT_GRACE),
+    # Whoever is sent to another gateway meanwhile goes on joining.
+    "STAGEDOOR_ROOMS_SPAN_GATEWAYS": "1",
     # All clients come from one address.
     "STAGEDOOR_JOINS_PER_SECOND": "2000",
     "STAGEDOOR_FAILED_JOINS_PER_MINUTE": "100000",

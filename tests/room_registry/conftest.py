@@ -25,7 +25,9 @@ PARTITIONS = 24
 @pytest.fixture
 def registry_settings(nats_server):
     # Gateways are played, most of them without a lease: nobody is lost unless a test wants it.
-    return RegistrySettings(nats_url=nats_server.url, port=0, partitions=PARTITIONS, stop_seconds=5, isolation_margin=3600)
+    return RegistrySettings(
+        nats_url=nats_server.url, port=0, partitions=PARTITIONS, stop_seconds=5, isolation_margin=3600, rooms_span_gateways=True
+    )
 
 
 @pytest.fixture

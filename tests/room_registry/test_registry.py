@@ -8,6 +8,7 @@ import nats
 import pytest
 
 from services.room_registry.app import build
+from services.room_registry.settings import RegistrySettings
 from shared.bus.stream import EventStream
 from shared.clients.commands import CommandClient, deadline
 from shared.contracts.commands import Join, Remove, Role, Verb
@@ -17,7 +18,7 @@ from shared.contracts.ids import RoomKey
 from shared.contracts.replies import RoomsReply
 from shared.contracts.subjects import DOOR, PUBLISHED_EVENTS, ROOMS, STREAM, command_subject, partition_of
 from shared.service import ServiceFailedError
-from tests.room_registry.conftest import APP, EDGE, PARTITIONS, Caller
+from tests.room_registry.conftest import APP, EDGE, OTHER, PARTITIONS, Caller
 from tests.support.facts import facts_in
 from tests.support.running import running
 
@@ -102,7 +103,9 @@ async def test_malformed_commands_are_refused_and_the_service_lives(registry, ca
     await caller.join("ann")
 
 
-@pytest.mark.parametrize("subject", ["1400000001.n1.explode", "1400000001.s=2A.remove", "zero.n1.remove", "_._.lose", "_._.epoch"])
+@pytest.mark.parametrize(
+    "subject", ["1400000001.n1.explode", "1400000001.n1.join", "1400000001.s=2A.remove", "zero.n1.remove", "_._.lose", "_._.epoch"]
+)
 async def test_subjects_that_nobody_builds_are_refused_at_the_door(registry, bus, subject):
     """A verb, a room or an app that is none."""
     reply = await bus.request(f"stagedoor.v1.cmd.{DOOR}.{subject}", b"{}", timeout=2)
@@ -195,3 +198,15 @@ async def test_a_full_stream_refuses_with_an_answer(registry_settings, caller):
         with pytest.raises(Exception, match="refuses to store more"):
             for number in range(200):
                 await caller.join(f"user{number}")
+
+
+async def test_a_room_is_on_one_gateway(registry_settings, bus):
+    """As the registry comes: a join at another one is refused, and a session that moves is not."""
+    async with running(build(registry_settings.model_copy(update={"rooms_span_gateways": False}))):
+        caller = Caller(bus)
+        ann = await caller.join("ann")
+        with pytest.raises(RefusedError, match="room_elsewhere"):
+            await caller.join("bob", gateway=OTHER)
+        await caller.resume(ann)
+        await caller.join("bob", gateway=OTHER)
+    assert not RegistrySettings(port=0).rooms_span_gateways

@@ -144,6 +144,8 @@ class _Deciding:
         older = room.anchor_of(command.user) if command.role is Role.ANCHOR else None
         if older is not None and command.yields:
             return _refusal(RefusalCode.ANCHOR_TAKEN, "another session of this userId is the anchor")
+        if not limits.rooms_span_gateways and self._is_elsewhere(room, command.gateway, older):
+            return _refusal(RefusalCode.ROOM_ELSEWHERE, "the room is on another gateway, and its media would not reach this one")
         # Who replaces an own session takes no room.
         coming = 0 if older is not None else 1
         if len(room.sessions) + coming > limits.sessions_per_room:
@@ -153,6 +155,20 @@ class _Deciding:
         if len(room.of_user(command.user)) + coming > limits.sessions_per_user:
             return _refusal(RefusalCode.TOO_MANY_SESSIONS, f"this userId is here {limits.sessions_per_user} times already")
         return self._full()
+
+    def _is_elsewhere(self, room: Room, gateway: str, leaving: Session | None) -> bool:
+        """Say whether everybody who stays in a room is attached to other gateways, and one of those at least is not lost.
+
+        Whoever has moved to a gateway has brought the room there: it is on both as long as others follow.
+        """
+        elsewhere = False
+        for session in room.sessions.values():
+            if session is leaving:
+                continue
+            if session.gateway == gateway:
+                return False
+            elsewhere = elsewhere or self.partition.lost.get(session.gateway) is None
+        return elsewhere
 
     def _too_many_anchors(self, room: Room, coming: int) -> Refusal | None:
         if len(room.anchors) + coming <= self.partition.limits.anchors_per_room:

@@ -57,6 +57,8 @@ class Limits:
     answer_age_ms: int = 15 * 60_000
     lost_age_ms: int = 24 * 3_600_000
     """At least as long as a gateway that was cut off may still have commands on their way."""
+    rooms_span_gateways: bool = True
+    """Whether one may join at a gateway that has nobody of a room which others have."""
 
 
 class Lost(NamedTuple):

@@ -16,6 +16,7 @@ OF_SESSIONS_ONLY = {
     RefusalCode.ROOM_FULL,
     RefusalCode.TOO_MANY_SESSIONS,
     RefusalCode.ANCHOR_TAKEN,
+    RefusalCode.ROOM_ELSEWHERE,
     RefusalCode.SESSION_ENDED,
     RefusalCode.SESSION_UNKNOWN,
     RefusalCode.SUPERSEDED,
