@@ -199,6 +199,8 @@ class Service:
             await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
                 return
+            # Who is not let in at all is told so now.
+            connecting.result()
             async with self._bus.start_lifespan_context():
                 self._started = True
                 log.info("service_started", host=self.address[0], port=self.address[1])

@@ -7,7 +7,7 @@ import nkeys
 import structlog
 from faststream.nats import NatsBroker
 from faststream.nats.security import NatsNKey, NatsSecurity, NatsToken
-from nats.aio.client import Client
+from nats.aio.client import Client, ErrorCallback
 
 from shared.contracts.errors import ConfigurationError, UnavailableError
 from shared.contracts.subjects import inbox_prefix
@@ -17,6 +17,25 @@ log = structlog.get_logger()
 
 PING_SECONDS = 3
 """nats-py's own 2 minutes leave a frozen server unnoticed for four."""
+
+
+class _Broker(NatsBroker):
+    """A broker that goes on reconnecting, also where the server has refused it.
+
+    FastStream raises such a refusal from nats-py's error callback, which ends the reconnecting without a word. At the first
+    connection that is right: a key that does not count is said at once.
+    """
+
+    def _log_connection_broken(self, error_cb: ErrorCallback | None = None) -> ErrorCallback:
+        at_first = super()._log_connection_broken(error_cb)
+
+        async def on_error(error: Exception) -> None:
+            if not self.config.connection_state:
+                await at_first(error)
+            elif error_cb is not None:
+                await error_cb(error)
+
+        return on_error
 
 
 def make_broker(settings: BusSettings, name: str) -> NatsBroker:
@@ -42,7 +61,7 @@ def make_broker(settings: BusSettings, name: str) -> NatsBroker:
     async def on_reconnect() -> None:
         log.info("nats_reconnected")
 
-    broker = NatsBroker(
+    broker = _Broker(
         settings.nats_url.split(","),
         name=name,
         security=_security(settings),

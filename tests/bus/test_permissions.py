@@ -6,8 +6,8 @@ import json
 import os
 import re
 import signal
-import socket
 import ssl
+import sys
 
 import nats
 import nats.errors
@@ -16,6 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cli import nats_keys
+from cli.nats_server import die_with_parent
 from services.room_registry.app import build
 from services.room_registry.settings import RegistrySettings
 from shared.bus.connection import connection_of, make_broker
@@ -23,7 +24,6 @@ from shared.bus.stream import EventStream
 from shared.clients.receipts import Receipts
 from shared.contracts.nats_accounts import publications, subscriptions
 from shared.contracts.subjects import RECEIPT_STREAM, STREAM, Part
-from shared.settings import BusSettings
 from tests.support.running import running
 from tests.support.secured_nats import SecuredNats
 
@@ -220,6 +220,24 @@ async def test_without_tls_nobody_is_heard(secured):
         writer.close()
 
 
+@contextlib.asynccontextmanager
+async def registry_process(told):
+    """A registry as a process, ended with the block at the latest."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.room_registry"),
+        env=os.environ | told | {"STAGEDOOR_PORT": "0"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+
+
 async def test_a_service_that_is_to_speak_tls_says_nothing_before(secured):
     """Somebody in between who says that there is no TLS hears the beginning of a TLS handshake, and nothing else."""
     said = asyncio.get_running_loop().create_future()
@@ -231,21 +249,10 @@ async def test_a_service_that_is_to_speak_tls_says_nothing_before(secured):
             said.set_result(data)
         writer.close()
 
-    listener = socket.create_server(("127.0.0.1", 0))
-    async with await asyncio.start_server(in_between, sock=listener):
-        url = f"nats://127.0.0.1:{listener.getsockname()[1]}"
-        settings = BusSettings(nats_url=url, nats_ca_file=secured.ca, nats_nkey_file=secured.seed_file("admin_api"))
-        broker = make_broker(settings, Part.ADMIN)
-        with capture_logs() as lines:
-            connecting = asyncio.create_task(broker.connect())
-            async with asyncio.timeout(20):
-                data = await said
-                # It gives that socket up, and waits a second before the next.
-                while not lines:
-                    await asyncio.sleep(0.01)
-        connecting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await connecting
+    async with await asyncio.start_server(in_between, "127.0.0.1", 0) as server:
+        told = secured.environment(Part.REGISTRY) | {"STAGEDOOR_NATS_URL": f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}"}
+        async with registry_process(told), asyncio.timeout(60):
+            data = await said
     assert data[:2] == b"\x16\x03"  # a handshake record, RFC 8446, section 5.1
     assert b"CONNECT" not in data
 
@@ -288,3 +295,40 @@ async def test_services_come_in_with_what_their_settings_name(secured):
         assert connection_of(broker).new_inbox().startswith("_INBOX.admin_api.")
     finally:
         await broker.stop()
+
+
+async def test_who_is_shut_out_for_a_while_comes_in_again(secured):
+    """A configuration that was wrong for a moment, say. A service goes on trying."""
+    keys = (secured.directory / "keys.conf").read_text()
+    broker = make_broker(secured.settings(Part.ADMIN), Part.ADMIN)
+    await broker.connect()
+    try:
+        connection = connection_of(broker)
+        nats_keys.add(secured.directory, Part.ADMIN)
+        nats_keys.retire(secured.directory, Part.ADMIN)
+        with capture_logs() as lines:
+            os.kill(secured.process.pid, signal.SIGHUP)
+            async with asyncio.timeout(20):
+                # Once when it is cut off, and once when it is refused.
+                while sum("uthorization" in str(line) for line in lines) < 2:
+                    await asyncio.sleep(0.02)
+        (secured.directory / "keys.conf").write_text(keys)
+        os.kill(secured.process.pid, signal.SIGHUP)
+        async with asyncio.timeout(20):
+            while not connection.is_connected:
+                await asyncio.sleep(0.02)
+        await connection.flush()
+    finally:
+        await broker.stop()
+
+
+async def test_a_service_whose_key_does_not_count_says_so_and_ends(secured):
+    """Whoever starts it knows at once. Its key is not among what it says."""
+    nats_keys.add(secured.directory, Part.REGISTRY)
+    seed = secured.seed_file(Part.REGISTRY).read_bytes().strip()
+    async with registry_process(secured.environment(Part.REGISTRY)) as process, asyncio.timeout(60):
+        printed = await process.stdout.read()
+        assert await process.wait() == 1, printed
+    assert b"service_failed" in printed
+    assert b"uthorization" in printed
+    assert seed not in printed
