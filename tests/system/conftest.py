@@ -79,7 +79,7 @@ class System:
             )
             log.close()
         for name in names or self.ports:
-            await until_answers(f"http://127.0.0.1:{self.ports[name]}/readyz")
+            await until_answers(f"http://127.0.0.1:{self.ports[name]}/readyz", seconds=60)
 
     async def end(self, name, number=signal.SIGTERM):
         process = self.processes[name]
