@@ -118,14 +118,14 @@ def read_keys(out: Path) -> dict[str, list[str]]:
 def server_configuration(home: Path, store: Path) -> str:
     """Write the configuration of a server whose other files are in ``home``."""
     lines = [
-        "# Made by `make docs`. Clients that speak TLS before anything else are served, and those that wait for the server's first line.",
+        "# Made by `make docs`. Nothing is said before TLS: nobody in between can say that there is none.",
         "include accounts.conf",
         "port: 4222",
         'http: "127.0.0.1:8222"',
         "tls {",
         f"  cert_file: {json.dumps(str(home / 'tls/server.pem'))}",
         f"  key_file: {json.dumps(str(home / 'tls/server.key'))}",
-        "  handshake_first: auto",
+        "  handshake_first: true",
         "}",
         *pings(),
         *jetstream(store, sync_always=True, most=_MOST),

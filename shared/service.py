@@ -34,6 +34,7 @@ S = TypeVar("S", bound=Settings)
 
 MAX_MESSAGE_BYTES = 64 * 1024
 PING_SECONDS = 10.0
+_CONNECT_SECONDS = 10.0
 
 
 class ServiceFailedError(StagedoorError):
@@ -193,7 +194,7 @@ class Service:
 
     async def _work(self) -> None:
         """Connect, start, and wait for the end of HTTP, which answers meanwhile: not ready is an answer, too."""
-        connecting = asyncio.create_task(self._broker.connect())
+        connecting = asyncio.create_task(self._connect())
         stopping = asyncio.create_task(self._http_ended.wait())
         try:
             await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -219,6 +220,16 @@ class Service:
         finally:
             connecting.cancel()
             stopping.cancel()
+
+    async def _connect(self) -> None:
+        """Connect for the first time. After a TLS handshake that failed nats-py would wait for ever, so it begins anew."""
+        while True:
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await self._broker.connect()
+                    return
+            except TimeoutError:
+                log.warning("bus_not_reached", seconds=_CONNECT_SECONDS)
 
     async def _readyz(self, _request: Request) -> Response:
         connection = self._broker.connection if self._started else None

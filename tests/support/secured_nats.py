@@ -16,7 +16,7 @@ class SecuredNats(LocalNats):
 
     def __init__(self, directory, port=-1, more=()):
         nats_keys.write(directory, ["127.0.0.1"])
-        tls = {"cert_file": str(directory / "tls/server.pem"), "key_file": str(directory / "tls/server.key"), "handshake_first": "auto"}
+        tls = {"cert_file": str(directory / "tls/server.pem"), "key_file": str(directory / "tls/server.key"), "handshake_first": True}
         super().__init__(directory, port, sync_always=False, more=["include accounts.conf", f"tls: {json.dumps(tls)}", *more])
 
     @property
@@ -50,6 +50,7 @@ class SecuredNats(LocalNats):
         options = {
             "inbox_prefix": inbox_prefix(role),
             "nkeys_seed": str(self.seed_file(role)),
+            "tls_handshake_first": True,
             "tls": ssl.create_default_context(cafile=self.ca),
         } | options
         return await nats.connect(self.url, **options)
