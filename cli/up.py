@@ -48,6 +48,8 @@ class UpSettings(EnvironmentSettings):
     media_port: int = Field(default=8082, ge=1, le=65535)
     registry_port: int = Field(default=8083, ge=1, le=65535)
     nats_port: int = Field(default=4222, ge=1, le=65535)
+    metrics_port: int | None = Field(default=None, ge=1, le=65533)
+    """The first of three: room_registry's, admin_api's and edge_gateway's metrics. None is no metrics."""
     media_advertise: str = ""
     """Addresses that browsers are told for media; nothing is the machine's first one, and 127.0.0.1."""
 
@@ -150,6 +152,7 @@ class Machine:
             "STAGEDOOR_NATS_URL": self._nats.url,
             "STAGEDOOR_HOST": "127.0.0.1",
             "STAGEDOOR_PORT": str(port),
+            "STAGEDOOR_METRICS_PORT": str(self._metrics_ports().get(name, "")),
             "STAGEDOOR_DEMO": "1",
         }
         with self._log_path(name).open("ab") as log_file:
@@ -165,6 +168,10 @@ class Machine:
                 start_new_session=True,
                 preexec_fn=die_with_parent,
             )
+
+    def _metrics_ports(self) -> dict[str, int]:
+        first = self._settings.metrics_port
+        return {} if first is None else {name: first + number for number, name in enumerate(("room_registry", "admin_api", "edge_gateway"))}
 
     async def _while_all_live(self, task: asyncio.Task[object], stop: asyncio.Event, seconds: float | None) -> bool:
         """Wait for a task; True when it is done, False when the user wants the end."""

@@ -26,6 +26,7 @@ from starlette.routing import BaseRoute, Route
 from shared import logging
 from shared.contracts.errors import ConfigurationError, StagedoorError
 from shared.http_server import HttpProtocol, WebSocketProtocol
+from shared.metrics import Metrics
 from shared.process import collect_less
 from shared.settings import Settings
 
@@ -35,6 +36,8 @@ S = TypeVar("S", bound=Settings)
 MAX_MESSAGE_BYTES = 64 * 1024
 PING_SECONDS = 10.0
 _CONNECT_SECONDS = 10.0
+METRICS_CONNECTIONS = 8
+"""At once, to where metrics are served."""
 
 
 class ServiceFailedError(StagedoorError):
@@ -59,6 +62,7 @@ class Service:
         name: as in the log.
         settings: where to listen and how long a graceful end may take.
         broker: not yet connected.
+        metrics: what is served apart from everything else.
         routes: what is served beside the health endpoints.
         trusted_proxies: addresses whose X-Forwarded-For is believed, separated by commas.
         start: called with the broker connected; its failure ends the service.
@@ -72,6 +76,7 @@ class Service:
         name: str,
         settings: Settings,
         broker: NatsBroker,
+        metrics: Metrics,
         *,
         start: Callable[[], Awaitable[None]],
         stop: Callable[[], Awaitable[None]],
@@ -82,6 +87,7 @@ class Service:
     ) -> None:
         self.name = name
         self._settings = settings
+        self.metrics = metrics
         self._missing = missing
         self._drain = drain
         self._trusted_proxies = trusted_proxies
@@ -101,6 +107,7 @@ class Service:
         self._http_ended = asyncio.Event()
         self._listening = asyncio.Event()
         self.address: tuple[str, int] = (settings.host, settings.port)
+        self.metrics_address: tuple[str, int] | None = None
         self.app = Starlette(
             routes=[Route("/livez", _livez), Route("/readyz", self._readyz), *routes],
             lifespan=self._lifespan,
@@ -128,6 +135,26 @@ class Service:
         """
         listener = listen(self._settings.host, self._settings.port)
         self.address = listener.getsockname()[:2]
+        server = self._make_server()
+
+        async def end() -> None:
+            await self._stop.wait()
+            if self._started and self._failure is None:
+                await self._drain_logged()
+            server.should_exit = True
+
+        ending = asyncio.create_task(end())
+        try:
+            async with self._exposing_metrics():
+                await server.serve(sockets=[listener])
+        finally:
+            ending.cancel()
+            listener.close()
+        if self._failure:
+            raise ServiceFailedError(self._failure)
+
+    def _make_server(self) -> _Server:
+        settings = self._settings
         server = _Server(
             uvicorn.Config(
                 self.app,
@@ -138,30 +165,50 @@ class Service:
                 forwarded_allow_ips=self._trusted_proxies,
                 http=HttpProtocol,
                 ws=WebSocketProtocol,
-                limit_concurrency=self._settings.max_connections,
+                limit_concurrency=settings.max_connections,
                 ws_max_size=MAX_MESSAGE_BYTES,
                 ws_ping_interval=PING_SECONDS,
                 ws_ping_timeout=PING_SECONDS,
                 ws_per_message_deflate=False,
                 # The other half is for what ``stop`` does. uvicorn hands the number to asyncio.wait_for, which takes any.
-                timeout_graceful_shutdown=self._settings.stop_seconds / 2,  # type: ignore[arg-type]
+                timeout_graceful_shutdown=settings.stop_seconds / 2,  # type: ignore[arg-type]
             )
         )
+        self.metrics.watch_service(
+            ready=lambda: not self._what_is_missing(),
+            connections=lambda: len(server.server_state.connections),
+            max_connections=settings.max_connections,
+        )
+        return server
 
-        async def end() -> None:
-            await self._stop.wait()
-            if self._started and self._failure is None:
-                await self._drain_logged()
-            server.should_exit = True
-
-        ending = asyncio.create_task(end())
+    @contextlib.asynccontextmanager
+    async def _exposing_metrics(self) -> AsyncIterator[None]:
+        """Serve metrics for the length of the block, where that is asked for, and there only."""
+        settings = self._settings
+        if settings.metrics_port is None:
+            yield
+            return
+        listener = listen(settings.metrics_host, settings.metrics_port)
+        self.metrics_address = listener.getsockname()[:2]
+        config = uvicorn.Config(
+            Starlette(routes=[self.metrics.route()]),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            http=HttpProtocol,
+            ws="none",
+            limit_concurrency=METRICS_CONNECTIONS,
+            timeout_graceful_shutdown=1,
+        )
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            await server.serve(sockets=[listener])
+            yield
         finally:
-            ending.cancel()
+            server.should_exit = True
+            await serving
             listener.close()
-        if self._failure:
-            raise ServiceFailedError(self._failure)
 
     async def _drain_logged(self) -> None:
         try:
@@ -231,14 +278,16 @@ class Service:
             except TimeoutError:
                 log.warning("bus_not_reached", seconds=_CONNECT_SECONDS)
 
-    async def _readyz(self, _request: Request) -> Response:
+    def _what_is_missing(self) -> list[str]:
         connection = self._broker.connection if self._started else None
         if connection is None:
-            missing = ["starting"]
-        elif not connection.is_connected:
-            missing = ["not connected to NATS"]
-        else:
-            missing = list(self._missing())
+            return ["starting"]
+        if not connection.is_connected:
+            return ["not connected to NATS"]
+        return list(self._missing())
+
+    async def _readyz(self, _request: Request) -> Response:
+        missing = self._what_is_missing()
         return JSONResponse({"ready": not missing, "missing": missing}, status_code=503 if missing else 200)
 
 

@@ -61,5 +61,8 @@ class Settings(BusSettings):
     max_connections: int = Field(default=900, ge=1)
     """HTTP and WebSockets, at once; with some spare ones below the 1024 files that a process may usually open."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Where ``/metrics`` is served, and nothing else: what leads strangers to ``port`` does not lead them there. None is nowhere."""
     stop_seconds: float = Field(default=10.0, gt=0)
     """How long a graceful end may take."""

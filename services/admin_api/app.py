@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from services.admin_api.bus import BusRegistry
 from services.admin_api.http import Endpoint
+from services.admin_api.metrics import AdminMetrics
 from services.admin_api.settings import AdminSettings
 from services.admin_api.use_cases import Administration
 from shared.bus.connection import connection_of, make_broker
@@ -32,7 +33,8 @@ def build(
         monotonic: a clock in seconds that never goes back.
         new_id: makes the random ids of requests; each is used once.
     """
-    broker = make_broker(settings, Part.ADMIN)
+    metrics = AdminMetrics()
+    broker = make_broker(settings, Part.ADMIN, metrics)
     registry = BusRegistry()
     apps = settings.apps()
     keeping: list[asyncio.Task[None]] = []
@@ -46,6 +48,7 @@ def build(
             receipt_seconds=settings.admin_receipt_seconds,
         ),
         RateLimits(settings.admin_rate),
+        metrics,
         body_bytes=settings.admin_body_bytes,
         clock=clock,
         monotonic=monotonic,
@@ -65,6 +68,7 @@ def build(
         Part.ADMIN,
         settings,
         broker,
+        metrics,
         start=start,
         stop=stop,
         missing=registry.missing,

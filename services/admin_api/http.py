@@ -16,9 +16,11 @@ from starlette.types import Receive, Scope, Send
 
 from services.admin_api import requests, responses
 from services.admin_api.errors import ApiError, Code, translate, unexpected
+from services.admin_api.metrics import AdminMetrics
 from services.admin_api.use_cases import Administration, Order
 from shared.auth import tc3
 from shared.auth.apps import Apps
+from shared.clients.outcomes import states_of
 from shared.contracts.errors import StagedoorError
 from shared.http_body import BodyTooLargeError, read_body
 from shared.rates import RateLimits
@@ -37,6 +39,7 @@ class Endpoint:
         apps: who may call.
         administration: carries requests out.
         rates: requests a second, by SecretId and action.
+        metrics: where requests are counted.
         body_bytes: the largest body.
         clock: Unix time in milliseconds.
         monotonic: a clock in seconds that never goes back.
@@ -48,6 +51,7 @@ class Endpoint:
         apps: Apps,
         administration: Administration,
         rates: RateLimits,
+        metrics: AdminMetrics,
         *,
         body_bytes: int,
         clock: Callable[[], int],
@@ -57,6 +61,7 @@ class Endpoint:
         self._apps = apps
         self._administration = administration
         self._rates = rates
+        self._metrics = metrics
         self._body_bytes = body_bytes
         self._clock = clock
         self._monotonic = monotonic
@@ -89,7 +94,9 @@ class Endpoint:
             line["code"] = "ok"
             return content
         finally:
-            log.info("admin_request", **line, duration_ms=round((self._monotonic() - started) * 1000, 1))
+            seconds = self._monotonic() - started
+            self._metrics.answered(line.get("action"), str(line["code"]), seconds)
+            log.info("admin_request", **line, duration_ms=round(seconds * 1000, 1))
 
     async def _handle(self, request: StarletteRequest, request_id: str, line: dict[str, object]) -> dict[str, object]:
         signed = await self._read(request)
@@ -111,7 +118,13 @@ class Endpoint:
             # Who it is about is personal data: a number here, the names only where somebody debugs.
             line["users"] = len(wanted.users)
             log.debug("admin_request_users", users=wanted.users)
-        return responses.done(await self._administration.carry_out(wanted, order))
+        began = self._monotonic()
+        outcome = await self._administration.carry_out(wanted, order)
+        assert outcome.reply is not None, "it was answered, or refused"
+        self._metrics.carried_out(
+            type(wanted).__name__, states_of(outcome.reply, outcome.receipts, outcome.lost), self._monotonic() - began
+        )
+        return responses.done(outcome)
 
     async def _read(self, request: StarletteRequest) -> tc3.HttpRequest:
         if request.method not in ("GET", "POST"):

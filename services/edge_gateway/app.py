@@ -16,6 +16,7 @@ from services.edge_gateway.house import House
 from services.edge_gateway.media.interface import MediaPlane, Offer, TransportFailed
 from services.edge_gateway.media.settings import MediaSettings
 from services.edge_gateway.media.workers import MediaWorkers
+from services.edge_gateway.metrics import GatewayMetrics
 from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
 from services.edge_gateway.settings import GatewaySettings
@@ -62,15 +63,21 @@ def build(
     """
     apps = settings.apps()
     start_media = start_media or functools.partial(MediaWorkers.start, log_level=settings.log_level)
-    process = Process(settings, apps, make_broker(settings, Part.GATEWAY), start_media, new_id)
+    metrics = GatewayMetrics()
+    process = Process(settings, apps, make_broker(settings, Part.GATEWAY, metrics), metrics=metrics, start_media=start_media, new_id=new_id)
     origins = frozenset(origin.strip() for origin in settings.allowed_origins.split(",")) - {"*", ""}
     signalling = Signalling(
-        Admission(apps, settings.failed_joins_per_minute, settings.joins_per_second), process.house, origins, settings.join_timeout
+        Admission(apps, settings.failed_joins_per_minute, settings.joins_per_second),
+        process.house,
+        origins,
+        settings.join_timeout,
+        metrics.refused,
     )
     service = Service(
         Part.GATEWAY,
         settings,
         process.broker,
+        metrics,
         routes=routes(settings, signalling),
         start=lambda: process.start(service.fail),
         drain=process.drain,
@@ -85,9 +92,17 @@ class Process:
     """What starts and ends with the process, in this order: media, hearing, serving."""
 
     def __init__(
-        self, settings: GatewaySettings, apps: Apps, broker: NatsBroker, start_media: StartMedia, new_id: Callable[[], str]
+        self,
+        settings: GatewaySettings,
+        apps: Apps,
+        broker: NatsBroker,
+        *,
+        metrics: GatewayMetrics,
+        start_media: StartMedia,
+        new_id: Callable[[], str],
     ) -> None:
         self.broker = broker
+        self._metrics = metrics
         self._apps = apps
         self._settings = settings
         self._media_settings = settings.media()
@@ -110,13 +125,20 @@ class Process:
         name = gateway_id(self._settings.gateway_name, self._new_id()[:16])
         rooms = LocalRooms()
         media = await self._start_media(self._media_settings, rooms.offered, rooms.media_failed)
+        metrics = self._metrics
+        receipts = ReceiptBook(
+            name, Receipts(connection), lambda: time.time_ns() // 1_000_000, metrics.receipt_written, metrics.receipt_dropped
+        )
+        hearing = Hearing(self._settings.reconnect_grace)
+        metrics.watch_house(rooms, hearing, receipts)
         house = House(
             gateway=name,
             commands=CommandClient(connection, partitions),
             media=media,
             rooms=rooms,
-            receipts=ReceiptBook(name, Receipts(connection), lambda: time.time_ns() // 1_000_000),
-            hearing=Hearing(self._settings.reconnect_grace),
+            receipts=receipts,
+            hearing=hearing,
+            metrics=metrics,
             new_id=self._new_id,
             new_token=self._new_token,
             expires_at=deadline,
@@ -124,6 +146,7 @@ class Process:
         gateway = Gateway(house, fail)
         self._gateway, self._house, self._leases = gateway, house, GatewayLeases(connection)
         follower = Follower(connection, stream, gateway.apply, self._confirm)
+        metrics.watch_follower(applied=lambda: follower.applied, lag=lambda: follower.lag, heard_at=lambda: follower.heard_at)
         await follower.start()
         self._following = asyncio.create_task(follower.keep(fail))
         await follower.heard()

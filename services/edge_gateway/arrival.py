@@ -1,6 +1,7 @@
 """What is asked at the door: to come in, or to go on with a session over another socket."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from services.edge_gateway.protocol import JoinRequest, Mode, ResumeRequest
 from shared.contracts.commands import Role
@@ -22,6 +23,7 @@ class _Arrival:
 class Joining(_Arrival):
     """A join that was authenticated."""
 
+    kind: ClassVar = "join"
     user: str
     role: Role
     yields: bool
@@ -30,6 +32,8 @@ class Joining(_Arrival):
 @dataclass(frozen=True)
 class Resuming(_Arrival):
     """A resume with a token that was made for the session; whether it still counts is for the registry to say."""
+
+    kind: ClassVar = "resume"
 
 
 Arrival = Joining | Resuming

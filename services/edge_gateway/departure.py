@@ -3,6 +3,7 @@
 from services.edge_gateway import protocol
 from services.edge_gateway.ending import Ending
 from services.edge_gateway.inbox import Inbox
+from services.edge_gateway.metrics import GatewayMetrics
 from services.edge_gateway.receipts import ReceiptBook, Report
 from services.edge_gateway.socket import Socket
 
@@ -18,11 +19,12 @@ class Departure:
         session: its id.
         app: of its room.
         receipts: where it is reported.
+        metrics: where it is counted.
         socket: to its browser.
         inbox: where the browser's word comes in.
     """
 
-    def __init__(self, session: str, app: int, receipts: ReceiptBook, socket: Socket, inbox: Inbox) -> None:
+    def __init__(self, session: str, app: int, receipts: ReceiptBook, *, metrics: GatewayMetrics, socket: Socket, inbox: Inbox) -> None:
         self.ending: Ending | None = None
         """By what was committed; None where it ends otherwise, or only here."""
         self.leave_request: int | None = None
@@ -32,6 +34,7 @@ class Departure:
         self._session = session
         self._app = app
         self._receipts = receipts
+        self._metrics = metrics
         self._report: Report | None = None
         self._socket = socket
         self._inbox = inbox
@@ -47,6 +50,8 @@ class Departure:
         """Give the browser the notice, once."""
         if not self._awaits_ack:
             self._socket.send_text(ending.notice())
+            if ending.heard_at is not None:
+                self._metrics.noticed(ending.reason, ending.heard_at)
             self._awaits_ack = True
 
     def say_last_word(self, *, reachable: bool) -> None:
@@ -74,7 +79,16 @@ class Departure:
         self._write_report(told=bool(told))
         if told is None and (told := await self._inbox.acknowledged(ACK_SECONDS - SOON_SECONDS)):
             self._write_report(told=True)
+        self._count_notice(told=bool(told))
         return bool(told)
+
+    def _count_notice(self, *, told: bool) -> None:
+        if self.ending is None or self.ending.heard_at is None:
+            return
+        if told:
+            self._metrics.told(self.ending.reason, self.ending.heard_at)
+        else:
+            self._metrics.unheard(self.ending.reason)
 
     def _write_report(self, *, told: bool) -> None:
         if self._report is not None:

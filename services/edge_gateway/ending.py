@@ -15,6 +15,8 @@ class Ending:
     reason: LeaveReason
     command: str
     correlation: str
+    heard_at: float | None = None
+    """When this gateway heard of it, on its monotonic clock; None where that is no notice's beginning."""
 
     @property
     def wants_receipt(self) -> bool:

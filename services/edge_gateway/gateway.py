@@ -50,16 +50,18 @@ class Gateway:
             log.error("event_unreadable", seq=stored.seq, subject=stored.subject, reason=type(error).__name__)  # noqa: TRY400 -- no content
             self._fail(f"message {stored.seq} of the stream cannot be read: it is not of this version")
             return
+        heard_at, now = time.monotonic(), self._house.receipts.now()
         for event in events:
+            self._house.metrics.heard(event.message.at, now)
             for fact in event.message.facts:
-                self._take(event, fact)
+                self._take(event, fact, heard_at)
 
-    def _take(self, event: Event, fact: Fact) -> None:
+    def _take(self, event: Event, fact: Fact, heard_at: float) -> None:
         key, message = event.key, event.message
         if isinstance(fact, RoomFact) and key is not None:
             self._report_unheld(key, fact, message.command)
             self._assignments.apply(key, fact)
-            self._distribute(Heard(fact, message.command, message.correlation), self._concerned(key, fact))
+            self._distribute(Heard(fact, message.command, message.correlation, heard_at), self._concerned(key, fact))
         elif isinstance(fact, GatewayLost) and fact.gateway == self._house.gateway:
             self.lost = True
             self._fail("this gateway was declared lost: its sessions have ended")

@@ -8,6 +8,7 @@ from typing import Any
 from services.edge_gateway.hearing import Hearing
 from services.edge_gateway.media.interface import MediaPlane
 from services.edge_gateway.membership import Membership
+from services.edge_gateway.metrics import GatewayMetrics
 from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
 from shared.clients.commands import CommandClient
@@ -25,6 +26,7 @@ class House:
     rooms: LocalRooms
     receipts: ReceiptBook
     hearing: Hearing
+    metrics: GatewayMetrics
     new_id: Callable[[], str]
     new_token: Callable[[RoomKey, str], str]
     expires_at: Callable[[float], int]

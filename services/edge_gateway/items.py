@@ -23,6 +23,8 @@ class Heard:
     fact: RoomFact
     command: str
     correlation: str
+    at: float
+    """When, on the monotonic clock."""
     media_stopped: asyncio.Future[float] | None = None
     """When the media of those that it ends has been stopped, where that is done for many together; Unix time in seconds."""
 
@@ -38,7 +40,7 @@ class Heard:
     @cached_property
     def _ending(self) -> Ending:
         reason = self.fact.reason if isinstance(self.fact, Left) else LeaveReason.DISMISSED
-        return Ending(reason, self.command, self.correlation)
+        return Ending(reason, self.command, self.correlation, self.at)
 
     @cached_property
     def _named(self) -> frozenset[str]:

@@ -33,12 +33,18 @@ class ReceiptBook:
         gateway: its id.
         ledger: where they are stored.
         clock: Unix time in milliseconds.
+        measure: told whether a receipt was stored.
+        dropped: told that one was thrown away.
     """
 
-    def __init__(self, gateway: str, ledger: Ledger, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, gateway: str, ledger: Ledger, clock: Callable[[], int], measure: Callable[[bool], None], dropped: Callable[[], None]
+    ) -> None:
         self._gateway = gateway
         self._ledger = ledger
         self._clock = clock
+        self._measure = measure
+        self._dropped = dropped
         self._waiting: dict[tuple[int, str], dict[str, SessionReceipt]] = {}
         self._count = 0
         self._due: asyncio.TimerHandle | None = None
@@ -53,6 +59,11 @@ class ReceiptBook:
         if self._waiting:
             log.error("receipts_unwritten", sessions=self._count)
 
+    @property
+    def waiting(self) -> int:
+        """Count the sessions whose receipt is not stored yet."""
+        return self._count
+
     def now(self) -> int:
         """Return Unix time in milliseconds."""
         return self._clock()
@@ -60,6 +71,7 @@ class ReceiptBook:
     def note(self, app: int, command: str, receipt: SessionReceipt) -> None:
         """Have a receipt written, together with what was noted of the same session and is not written yet."""
         if self._count >= MAX_WAITING:
+            self._dropped()
             log.error("receipt_lost", session=receipt.session, command=command, limit=MAX_WAITING)
             return
         sessions = self._waiting.setdefault((app, command), {})
@@ -81,9 +93,11 @@ class ReceiptBook:
             try:
                 await self._ledger.write(Receipt(app=app, command=command, gateway=self._gateway, sessions=page))
             except UnavailableError as error:
+                self._measure(False)
                 log.warning("receipt_waits", command=command, sessions=self._count, reason=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
+            self._measure(True)
             for written in page:
                 # What was told meanwhile is another receipt.
                 if sessions[written.session] is written:

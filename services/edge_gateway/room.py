@@ -127,6 +127,10 @@ class LocalRooms:
             log.warning("media_lost", session=member.id, connection=failure.connection, reason=failure.reason)
             member.lose_media(failure)
 
+    def rooms(self) -> list[LocalRoom]:
+        """Return all rooms."""
+        return list(self._rooms.values())
+
     def everybody(self) -> list[Member]:
         """Return all sessions."""
         return [member for same in self._members.values() for member in same]

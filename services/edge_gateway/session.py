@@ -73,7 +73,7 @@ class Session:
         self._left_by: Event | None = None
         self._leaving_as: LeavesAs = LeaveReason.TIMED_OUT
         self._refusal: RequestRefusedError | None = None
-        self._departure = Departure(self.id, arrival.key.app, house.receipts, socket, self._inbox)
+        self._departure = Departure(self.id, arrival.key.app, house.receipts, metrics=house.metrics, socket=socket, inbox=self._inbox)
         self._began = time.monotonic()
         self._grace: asyncio.TimerHandle | None = None
         self._membership = house.membership(arrival.key, self.id, self._correlation)
@@ -280,7 +280,9 @@ class Session:
         self._log = self._log.bind(user=user, attachment=attachment)
         was = self._state
         await self._move(Event.ADMITTED)
-        duration_ms = round((time.monotonic() - self._began) * 1000, 1)
+        seconds = time.monotonic() - self._began
+        self._house.metrics.admitted(self._arrival.kind, seconds)
+        duration_ms = round(seconds * 1000, 1)
         if was is State.JOINING:
             self._socket.send(protocol.result(self._arrival.request, {"token": self._arrival.token, **self._stay.describe()}))
             self._log.info("session_joined", role=role, duration_ms=duration_ms)
@@ -297,6 +299,7 @@ class Session:
             # Carried out, and overtaken by a later resume before the answer came.
             self._socket.close(CloseCode.SUPERSEDED)
             return
+        self._house.metrics.refused(arrival.kind, error.code)
         self._log.info("session_refused", code=error.code, reason=error.message)
         if isinstance(arrival, Joining) and isinstance(error, EndedBeforeError):
             self._tell_over(arrival, error)
@@ -420,9 +423,13 @@ class Session:
 
     def _log_end(self, *, told: bool | None) -> None:
         seconds = round(time.monotonic() - self._began, 3)
+        departed = self._house.metrics.departed
         if (ending := self._departure.ending) is not None:
+            departed(ending.reason)
             self._log.info("session_ended", reason=ending.reason, cause=ending.correlation, told=told, seconds=seconds)
         elif self._left_by in (Event.YIELD, Event.SUPERSEDED, Event.DETACHED, Event.CLOSING):
+            departed("moved")
             self._log.info("session_let_go", why=self._left_by.name.lower(), seconds=seconds)
         elif self._stay is not None:
+            departed(self._leaving_as)
             self._log.info("session_ended", reason=self._leaving_as, cause=self._correlation, told=told, seconds=seconds)

@@ -60,13 +60,22 @@ class Signalling:
         house: where sessions live; None while the gateway takes none.
         origins: whose pages may connect; empty is everybody's.
         join_timeout: seconds that a new socket has for its first message.
+        refused: told of each join and resume that is refused here, and of the error's code.
     """
 
-    def __init__(self, admission: Admission, house: Callable[[], House | None], origins: frozenset[str], join_timeout: float) -> None:
+    def __init__(
+        self,
+        admission: Admission,
+        house: Callable[[], House | None],
+        origins: frozenset[str],
+        join_timeout: float,
+        refused: Callable[[str, str], None],
+    ) -> None:
         self._admission = admission
         self._house = house
         self._origins = origins
         self._join_timeout = join_timeout
+        self._refused = refused
 
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one socket to its end."""
@@ -127,6 +136,7 @@ class Signalling:
         try:
             arrival = self._check(request, websocket.client.host if websocket.client else "", house)
         except RequestRefusedError as error:
+            self._refused(request.type, error.code)
             log.info("arrival_refused", type=request.type, app=request.app, code=error.code, extra=error.extra, reason=error.message)
             socket.send(protocol.refusal(request.id, error))
             raise

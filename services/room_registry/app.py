@@ -16,6 +16,7 @@ from services.room_registry.domain.partition import Partition
 from services.room_registry.door import Door
 from services.room_registry.keeping import Keeping, restore_partition
 from services.room_registry.ledger import Ledger
+from services.room_registry.metrics import MeteredLedger, RegistryMetrics
 from services.room_registry.owner import Owner
 from services.room_registry.replica import CorruptStreamError, Replica
 from services.room_registry.settings import RegistrySettings
@@ -54,10 +55,11 @@ def build(
         clock: Unix time in milliseconds.
         new_id: makes ids; each is used once.
     """
-    broker = make_broker(settings, Part.REGISTRY)
-    registry = Registry(settings, broker, clock, new_id)
+    metrics = RegistryMetrics()
+    broker = make_broker(settings, Part.REGISTRY, metrics)
+    registry = Registry(settings, broker, metrics, clock, new_id)
     service = Service(
-        Part.REGISTRY, settings, broker, start=lambda: registry.start(service.fail), stop=registry.stop, missing=registry.missing
+        Part.REGISTRY, settings, broker, metrics, start=lambda: registry.start(service.fail), stop=registry.stop, missing=registry.missing
     )
     return service
 
@@ -65,9 +67,12 @@ def build(
 class Registry:
     """One replica over one broker."""
 
-    def __init__(self, settings: RegistrySettings, broker: NatsBroker, clock: Callable[[], int], new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, settings: RegistrySettings, broker: NatsBroker, metrics: RegistryMetrics, clock: Callable[[], int], new_id: Callable[[], str]
+    ) -> None:
         self._settings = settings
         self._broker = broker
+        self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
         self._partitions: Sequence[Partition] = ()
@@ -111,29 +116,37 @@ class Registry:
         replica = Replica(partitions, folded)
         follower = Follower(connection, stream, replica.apply)
         name = self._new_id()
-        owners = [self._make_owner(replica, number, Ledger(connection), follower.catch_up, name) for number in range(count)]
-        settings = self._settings
+        settings, metrics = self._settings, self._metrics
+        ledger = MeteredLedger(connection, metrics)
+        owners = [self._make_owner(replica, number, ledger, follower.catch_up, name) for number in range(count)]
         keeping = Keeping(
             Snapshots(connection),
             owners,
             every=settings.snapshot_every,
             retention=dt.timedelta(hours=settings.event_retention_hours),
             now=lambda: dt.datetime.now(dt.UTC),
+            measure=metrics.snapshot,
         )
+        metrics.watch_partitions(owners, keeping.uncovered)
+        metrics.watch_follower(applied=lambda: follower.applied, lag=lambda: follower.lag, heard_at=lambda: follower.heard_at)
+        metrics.watch_stream(lambda: stream.info)
         await follower.start(after=min(partition.last_seq for partition in partitions))
         covered = [partition.last_seq for partition in partitions]
         await self._fold(follower)
         await self._check_nothing_was_deleted(Snapshots(connection), covered)
         self._partitions, self._follower = replica.partitions, follower
-        watching = Watching(GatewayLeases(connection), owners, lambda: Watch(settings.isolation_margin, settings.graces()))
+        watching = Watching(
+            GatewayLeases(connection), owners, lambda: Watch(settings.isolation_margin, settings.graces()), metrics.leases_unread
+        )
         self._tasks = [asyncio.create_task(each.keep(fail)) for each in (follower, watching, keeping)]
         self._standing = Standing(connection, owners, name, settings.lease_seconds, fail)
+        metrics.watch_replicas(self._standing.replicas)
         await self._standing.start()
 
     def _make_owner(self, replica: Replica, number: int, ledger: Ledger, catch_up: Callable[[], Awaitable[None]], name: str) -> Owner:
         partition = replica.partitions[number]
         writer = Writer(number, partition, ledger, catch_up=catch_up, name=name, clock=self._clock, new_id=self._new_id)
-        return Owner(writer, len(replica.partitions), self._new_id)
+        return Owner(writer, len(replica.partitions), self._new_id, self._metrics.answered)
 
     async def stop(self) -> None:
         """Hand over, or answer what is here; end."""

@@ -50,6 +50,7 @@ class Keeping:
         every: so many messages.
         retention: for how long messages stay, though a snapshot covers them.
         now: the time of day.
+        measure: told whether a snapshot was written.
     """
 
     def __init__(
@@ -60,17 +61,23 @@ class Keeping:
         every: int,
         retention: dt.timedelta,
         now: Callable[[], dt.datetime],
+        measure: Callable[[bool], None],
     ) -> None:
         self._snapshots = snapshots
         self._owners = owners
         self._every = every
         self._retention = retention
         self._now = now
+        self._measure = measure
         self._since = [0] * len(owners)
 
     def folded(self, number: int) -> None:
         """Count one more message of a partition."""
         self._since[number] += 1
+
+    def uncovered(self, number: int) -> int:
+        """Count the messages of a partition since its last snapshot, as far as this process knows."""
+        return self._since[number]
 
     async def keep(self, fail: Callable[[str], None]) -> None:
         """Keep snapshots until cancelled. ``fail`` is told why, if that cannot go on."""
@@ -92,7 +99,9 @@ class Keeping:
             await self._snapshots.write(number, covered, lines)
             kept = await self._snapshots.delete_events(number, covered, self._now() - self._retention)
         except (UnavailableError, SnapshotBrokenError) as error:
+            self._measure(False)
             log.warning("snapshot_waits", partition=number, reason=str(error))
         else:
+            self._measure(True)
             self._since[number] -= counted
             log.info("snapshot_taken", partition=number, seq=covered, kept_from=kept)

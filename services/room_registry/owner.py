@@ -16,6 +16,7 @@ from services.room_registry.domain.partition import Partition
 from services.room_registry.intake import parse_command
 from services.room_registry.writer import MAX_COMMIT, Writer, not_owner
 from shared.bus.replies import respond
+from shared.contracts.commands import Verb
 from shared.contracts.errors import RefusalCode, RefusedError
 from shared.contracts.replies import Refusal, Reply
 
@@ -35,6 +36,10 @@ class Request(NamedTuple):
     began: float
 
 
+Measure = Callable[[str, str, float], None]
+"""Takes a verb, what came of it, and the seconds from the queue to the answer."""
+
+
 class Owner:
     """Owns one partition, or stands by for it.
 
@@ -42,13 +47,15 @@ class Owner:
         writer: of the partition.
         partitions: how many there are.
         new_id: makes command ids for the owner's own messages.
+        measure: told of each answer.
     """
 
-    def __init__(self, writer: Writer, partitions: int, new_id: Callable[[], str]) -> None:
+    def __init__(self, writer: Writer, partitions: int, new_id: Callable[[], str], measure: Measure) -> None:
         self.number = writer.number
         self._writer = writer
         self._partitions = partitions
         self._new_id = new_id
+        self._measure = measure
         self._queue: asyncio.Queue[Msg | Loss] = asyncio.Queue(MAX_QUEUED)
         self._under_way: deque[Request] = deque()
         self._subscription: Subscription | None = None
@@ -65,6 +72,11 @@ class Owner:
     def serving(self) -> bool:
         """Say whether commands are decided here."""
         return self._writer.serving
+
+    @property
+    def queued(self) -> int:
+        """Count the commands that are not answered yet."""
+        return self._queue.qsize() + len(self._under_way)
 
     async def offer(self, message: Msg) -> None:
         """Queue a command, or refuse it when the queue is full."""
@@ -156,9 +168,12 @@ class Owner:
 
     def _log_line(self, request: Request, reply: Reply | None) -> None:
         asked = request.asked
-        fields: dict[str, object] = {"outcome": "done", "duration_ms": round((time.monotonic() - request.began) * 1000, 2)}
+        seconds = time.monotonic() - request.began
+        outcome = reply.code if isinstance(reply, Refusal) else "done"
+        self._measure("unreadable" if asked is None else Verb.LOSE if isinstance(asked, Loss) else asked.verb, outcome, seconds)
+        fields: dict[str, object] = {"outcome": outcome, "duration_ms": round(seconds * 1000, 2)}
         if isinstance(reply, Refusal):
-            fields |= {"outcome": reply.code, "reason": reply.message}
+            fields["reason"] = reply.message
         if isinstance(asked, Loss):
             self._log.warning("gateway_lost", seq=self.partition.last_seq, gateway=asked.gateway, silent=asked.silent, **fields)
             return

@@ -59,6 +59,10 @@ class Standing:
         mine = self._election.mine(len(self._owners), time.monotonic())
         return [f"partition {number}" for number in sorted(mine) if not self._owners[number].serving]
 
+    def replicas(self) -> int:
+        """Count the registries that are there, this one included."""
+        return 1 + len(self._election.others(time.monotonic()))
+
     async def leave(self, seconds: float) -> None:
         """Hand over: serve until a successor's epoch is seen, or, where there is nobody else, until all is answered."""
         for task in self._tasks:

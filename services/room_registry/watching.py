@@ -24,12 +24,16 @@ class Watching:
         leases: over the replica's connection.
         owners: one for each partition.
         make_watch: makes what an owner remembers, each time it takes its partition over.
+        measure: told how many leases could not be read.
     """
 
-    def __init__(self, leases: GatewayLeases, owners: Sequence[Owner], make_watch: Callable[[], Watch]) -> None:
+    def __init__(
+        self, leases: GatewayLeases, owners: Sequence[Owner], make_watch: Callable[[], Watch], measure: Callable[[int], None]
+    ) -> None:
         self._leases = leases
         self._owners = owners
         self._make_watch = make_watch
+        self._measure = measure
         self._watches: dict[int, tuple[int, Watch]] = {}
         self._reads = asyncio.Semaphore(_READS_AT_ONCE)
 
@@ -48,6 +52,7 @@ class Watching:
         wanted = {gateway for owner in self._owners if owner.serving for gateway in owner.partition.gateways()}
         sights = dict(zip(wanted, await asyncio.gather(*(self._look(gateway) for gateway in wanted)), strict=True))
         if missed := sum(sight is None for sight in sights.values()):
+            self._measure(missed)
             log.warning("leases_unread", gateways=missed)
         for owner in self._owners:
             if owner.serving:

@@ -11,6 +11,7 @@ from nats.aio.client import Client, ErrorCallback
 
 from shared.contracts.errors import ConfigurationError, UnavailableError
 from shared.contracts.subjects import inbox_prefix
+from shared.metrics import Metrics
 from shared.settings import BusSettings
 
 log = structlog.get_logger()
@@ -38,12 +39,13 @@ class _Broker(NatsBroker):
         return on_error
 
 
-def make_broker(settings: BusSettings, name: str) -> NatsBroker:
+def make_broker(settings: BusSettings, name: str, metrics: Metrics | None = None) -> NatsBroker:
     """Make a broker that is not connected yet. It reconnects for ever: services outlive the bus's absences.
 
     Args:
         settings: where the bus is, and what lets this process in.
         name: of the part of Stagedoor that this is; its answers go to an inbox of that name.
+        metrics: told of reconnections.
 
     Raises:
         ConfigurationError: a file that the settings name cannot be used.
@@ -51,6 +53,8 @@ def make_broker(settings: BusSettings, name: str) -> NatsBroker:
 
     # Whatever is raised in here would end nats-py's read loop without a word.
     async def on_error(error: Exception) -> None:
+        if metrics is not None:
+            metrics.bus_failed()
         log.warning("nats_error", error=str(error) or type(error).__name__)
 
     async def on_disconnect() -> None:
@@ -59,6 +63,8 @@ def make_broker(settings: BusSettings, name: str) -> NatsBroker:
             log.warning("nats_disconnected")
 
     async def on_reconnect() -> None:
+        if metrics is not None:
+            metrics.bus_reconnected()
         log.info("nats_reconnected")
 
     broker = _Broker(
@@ -76,6 +82,8 @@ def make_broker(settings: BusSettings, name: str) -> NatsBroker:
         reconnected_cb=on_reconnect,
         logger=None,
     )
+    if metrics is not None:
+        metrics.watch_bus(lambda: broker.connection is not None and broker.connection.is_connected)
     return broker
 
 

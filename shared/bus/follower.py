@@ -66,6 +66,8 @@ class Follower:
         self._takes_holes = False
         self.applied = 0
         """Sequence of the last message applied."""
+        self.last = 0
+        """Sequence of the last message committed, when a round last asked."""
         self.heard_at = float("-inf")
         """Monotonic time at which the last finished round began."""
 
@@ -90,6 +92,11 @@ class Follower:
             else:
                 return
 
+    @property
+    def lag(self) -> int:
+        """How many messages were committed, when a round last asked, that are not applied yet."""
+        return max(0, self.last - self.applied)
+
     async def heard(self) -> None:
         """Wait for the first finished round."""
         await self._heard.wait()
@@ -103,7 +110,7 @@ class Follower:
             StreamTrimmedError: messages were deleted before they could be applied.
         """
         applied = self.applied
-        last = await self._stream.last_seq()
+        self.last = last = await self._stream.last_seq()
         if last < applied:
             raise StreamRestoredError(f"the stream ends at {last}, and {applied} was applied already")
         async with self._turn:

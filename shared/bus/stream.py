@@ -44,6 +44,8 @@ class EventStream:
     def __init__(self, connection: Client) -> None:
         self._connection = connection
         self._js = connection.jetstream(timeout=_READ_SECONDS)
+        self.info: api.StreamInfo | None = None
+        """What the leader said last."""
 
     async def ensure(self, partitions: int, *, replicas: int = 1, max_bytes: int = -1) -> int:
         """Create the stream where it is missing. Returns how many partitions it has, which may be another number.
@@ -137,9 +139,11 @@ class EventStream:
         missing: NotFoundError
         with or_unavailable("JetStream does not answer"):
             try:
-                return await self._js.stream_info(STREAM)
+                self.info = await self._js.stream_info(STREAM)
             except NotFoundError as error:
                 missing = error
+            else:
+                return self.info
         raise missing
 
 

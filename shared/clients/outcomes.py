@@ -5,6 +5,7 @@ it. Its media has stopped when each of them has reported that, or was declared l
 gateway says so, also one where it came to resume and was refused.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
@@ -108,6 +109,15 @@ def counts_of(reply: DismissReply, gathering: Gathering, lost: Collection[str] =
     told = sum(told_at(reports) is not None for reports in gathering.sessions.values() if _stopped_gateways(reports))
     confirmed = min(max(0, told - missing.doubtful), reply.sessions - pending)
     return Counts(confirmed, reply.sessions - pending - confirmed, pending)
+
+
+def states_of(reply: RemoveReply | DismissReply, gathering: Gathering, lost: Collection[str] = ()) -> Mapping[ReceiptState, int]:
+    """Count the sessions that a command has ended, by state."""
+    if isinstance(reply, DismissReply):
+        return dict(
+            zip((ReceiptState.CONFIRMED, ReceiptState.FENCED, ReceiptState.PENDING), counts_of(reply, gathering, lost), strict=True)
+        )
+    return Counter(outcome.state for outcome in outcomes_of(reply, gathering, lost))
 
 
 def any_pending(reply: RemoveReply | DismissReply, gathering: Gathering) -> bool:

@@ -13,6 +13,7 @@ from services.edge_gateway.demo import signer
 from shared import http_server
 from shared.bus.connection import make_broker
 from shared.contracts.errors import ConfigurationError
+from shared.metrics import Metrics
 from shared.service import Service
 from shared.settings import Settings
 from tests.edge_gateway.conftest import gateway_running
@@ -128,7 +129,9 @@ async def test_a_graceful_end_takes_no_longer_than_it_may(nats_server):
         await asyncio.sleep(settings.stop_seconds / 2)
 
     broker = make_broker(settings, "test")
-    service = Service("test", settings, broker, start=nothing, stop=stop, missing=list, routes=[Route("/endless", endless)])
+    service = Service(
+        "test", settings, broker, Metrics("test"), start=nothing, stop=stop, missing=list, routes=[Route("/endless", endless)]
+    )
     async with contextlib.AsyncExitStack() as stack:
         async with running(service) as url:
             client = await stack.enter_async_context(httpx.AsyncClient(base_url=url))

@@ -118,7 +118,7 @@ async def test_a_receipt_is_written_until_it_is_stored():
             self.written.append(receipt)
 
     ledger = Away()
-    book = ReceiptBook("edge_" + "0" * 16, ledger, lambda: 7)
+    book = ReceiptBook("edge_" + "0" * 16, ledger, lambda: 7, lambda _written: None, pytest.fail)
     receipt = SessionReceipt(session="a" * 32, user="ann", media_stopped_at=3)
     book.note(1, "c", receipt)
     await ledger.there.wait()
@@ -138,7 +138,7 @@ async def test_what_two_attachments_of_a_session_report_is_put_together():
             self.written.append(receipt)
 
     ledger = Stored()
-    book = ReceiptBook("edge_" + "0" * 16, ledger, lambda: 7)
+    book = ReceiptBook("edge_" + "0" * 16, ledger, lambda: 7, lambda _written: None, pytest.fail)
     refused, former = (Report(book, 1, "c", "a" * 32, "ann") for _ in range(2))
     refused.write(None, told=True)
     former.write(3, told=False)

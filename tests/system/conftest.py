@@ -32,8 +32,9 @@ ROOT = Path(__file__).parents[2]
 class System:
     """The processes of one installation."""
 
-    def __init__(self, directory, secured=False):  # noqa: FBT002 -- pytest's ids show it
+    def __init__(self, directory, extra=None, *, secured=False):
         self.directory = directory
+        self.extra = extra or {}
         self.nats = SecuredNats(directory / "nats") if secured else LocalNats(directory / "nats", token="bus-token")
         self.ports = {name: free_port() for name in ("room_registry", "admin_api", "edge_gateway")}
         self.processes = {}
@@ -72,7 +73,7 @@ class System:
                 "-m",
                 f"services.{name}",
                 cwd=ROOT,
-                env=os.environ | self.environment_of(name) | {"STAGEDOOR_PORT": str(self.ports[name])},
+                env=os.environ | self.environment_of(name) | {"STAGEDOOR_PORT": str(self.ports[name])} | self.extra.get(name, {}),
                 stdout=log,
                 stderr=log,
                 preexec_fn=die_with_parent,
@@ -146,9 +147,9 @@ class System:
 
 
 @contextlib.asynccontextmanager
-async def installed(directory, **options):
+async def installed(directory, extra=None, **options):
     """All of it, until the block ends."""
-    installation = System(directory, **options)
+    installation = System(directory, extra, **options)
     await installation.nats.start()
     try:
         await installation.start()
@@ -161,8 +162,14 @@ async def installed(directory, **options):
 
 
 @pytest.fixture
-async def system(tmp_path):
-    async with installed(tmp_path) as installation:
+def environment():
+    """What a test's module tells single services beside that: by service, by variable."""
+    return {}
+
+
+@pytest.fixture
+async def system(tmp_path, environment):
+    async with installed(tmp_path, environment) as installation:
         yield installation
 
 

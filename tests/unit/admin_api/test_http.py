@@ -10,6 +10,7 @@ import structlog
 
 from services.admin_api import http
 from services.admin_api.http import Endpoint
+from services.admin_api.metrics import AdminMetrics
 from services.admin_api.use_cases import Administration
 from shared.clients.gathering import Gathering
 from shared.contracts.replies import AnswerReply, DismissReply, RemoveReply
@@ -78,6 +79,7 @@ def endpoint(registry, clock):
         settings().apps(),
         Administration(registry, NoReceipts(), clock=lambda: int(clock() * 1000), seconds=10, receipt_seconds=0),
         RateLimits(2),
+        AdminMetrics(),
         body_bytes=2048,
         clock=lambda: int(clock() * 1000),
         monotonic=clock,

@@ -6,6 +6,8 @@ import pytest
 
 from services.edge_gateway.gateway import Gateway
 from services.edge_gateway.house import House
+from services.edge_gateway.metrics import GatewayMetrics
+from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
 from shared.bus.stream import Stored
 from shared.contracts.commands import Role, Verb
@@ -49,8 +51,9 @@ def house():
         commands=None,
         media=SilentMedia(None, None),
         rooms=LocalRooms(),
-        receipts=None,
+        receipts=ReceiptBook(EDGE, None, lambda: 0, lambda _written: None, pytest.fail),
         hearing=None,
+        metrics=GatewayMetrics(),
         new_id=None,
         new_token=None,
         expires_at=None,
