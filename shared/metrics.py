@@ -34,14 +34,14 @@ class Metrics:
     """The metrics of one service; each service adds its own to these.
 
     Args:
-        service: its name; a label of ``stagedoor_build_info``.
+        service: its name; the component of ``stagedoor_build_info``.
     """
 
     def __init__(self, service: str) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        build = self._gauge("build_info", "Always 1; the labels say what runs.", "service", "version")
+        build = self._gauge("build_info", "Always 1; the labels say what runs.", "component", "version")
         build.labels(service, version("stagedoor")).set(1)
         self._ready = self._gauge("ready", "1 where nothing is missing to serve, as /readyz says.")
         self._connections = self._gauge("http_connections", "Open connections of the public listener, WebSockets included.")
