@@ -3,15 +3,26 @@
 What is bound at the door (``correlation``, ``session``) is on every line below it. Libraries that log through the
 standard module come out in the same form. Our own lines do not go through it: there is one for each command, and the
 standard module's way costs more than deciding the command does.
+
+Personal data is in the fields that ``PERSONAL`` names and nowhere else. docs/logging.md has every line and field.
 """
 
 import contextlib
+import hashlib
 import json
 import logging
+import secrets
 import sys
+from dataclasses import dataclass
+from typing import Final, Literal, Self
 
 import structlog
 from structlog.typing import EventDict, Processor
+
+from shared.settings import Settings
+
+PERSONAL: Final = frozenset({"user", "users", "room", "subject", "reply"})
+"""Fields that say who, or where somebody is. A subject has its room in it, and what a sender takes for one may, too."""
 
 # Without the local variables: a traceback through the signing code would print its keys.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
@@ -34,7 +45,43 @@ class _Lines:
     debug = info = warning = error = critical = _line
 
 
-def configure(service: str, level: str = "info") -> None:
+@dataclass(frozen=True)
+class Privacy:
+    """What becomes of personal data in the log.
+
+    Args:
+        mode: ``plain`` leaves it; ``hash`` writes a keyed hash, the same for the same value; ``drop`` leaves the field out.
+        key: of the hashes.
+    """
+
+    mode: Literal["plain", "hash", "drop"] = "plain"
+    key: bytes = b""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Read it from a service's settings."""
+        given = settings.log_hash_key
+        return cls(
+            settings.log_personal, secrets.token_bytes(32) if given is None else hashlib.sha256(given.get_secret_value().encode()).digest()
+        )
+
+    def apply(self, _logger: object, _method: str, event: EventDict) -> EventDict:
+        """Hide what is to be hidden in one line."""
+        for field in PERSONAL & event.keys():
+            if self.mode == "drop":
+                del event[field]
+            elif isinstance(event[field], list | tuple):
+                event[field] = [self._hash(each) for each in event[field]]
+            else:
+                event[field] = self._hash(event[field])
+        return event
+
+    def _hash(self, value: object) -> str:
+        # Room 1 and room "1" are two.
+        return hashlib.blake2b(_encode(value).encode(), key=self.key, digest_size=12).hexdigest()
+
+
+def configure(service: str, level: str = "info", privacy: Privacy = Privacy()) -> None:
     """Set up logging for one process; ``service`` is on every line."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -43,6 +90,7 @@ def configure(service: str, level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         _name_service(service),
+        *(() if privacy.mode == "plain" else (privacy.apply,)),
     ]
     rendering: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

@@ -318,7 +318,7 @@ def main(name: str, settings_type: type[S], build: Callable[[S], Service]) -> No
     async def run() -> int:
         collect_less()
         settings = settings_type.load()
-        logging.configure(name, settings.log_level)
+        logging.configure(name, settings.log_level, logging.Privacy.of(settings))
         return await build(settings).run()
 
     try:

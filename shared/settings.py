@@ -1,7 +1,7 @@
 """Settings: environment variables that begin with ``STAGEDOOR_``, checked before anything starts."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -61,6 +61,10 @@ class Settings(BusSettings):
     max_connections: int = Field(default=900, ge=1)
     """HTTP and WebSockets, at once; with some spare ones below the 1024 files that a process may usually open."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_personal: Literal["plain", "hash", "drop"] = "plain"
+    """What becomes of personal data in the log: which fields have it, docs/logging.md says."""
+    log_hash_key: SecretStr | None = None
+    """With ``hash``: whoever has it can compare lines of several processes. None is a random one at each start."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     """Where ``/metrics`` is served, and nothing else: what leads strangers to ``port`` does not lead them there. None is nowhere."""

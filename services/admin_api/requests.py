@@ -35,7 +35,7 @@ UserIds = Annotated[tuple[UserId, ...], Field(min_length=1, max_length=MAX_USERS
 class AppRequest(BaseModel):
     """What every action has."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     app: SdkAppId = Field(alias="SdkAppId")
 

@@ -74,7 +74,7 @@ class ProtocolError(Exception):
 
 
 class _FromClient(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class JoinRequest(_FromClient):

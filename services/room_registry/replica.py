@@ -46,7 +46,7 @@ class Replica:
             if stored.seq > partition.last_seq:
                 partition.fold(stored.seq, read_events(stored.subject, stored.data))
         except (InvalidIdError, ValidationError, ValueError, LookupError) as error:
-            raise CorruptStreamError(f"message {stored.seq} on {stored.subject} cannot be folded: {error}") from error
+            raise CorruptStreamError(f"message {stored.seq} of the stream cannot be folded: {error}") from error
         self._folded(number)
         if stored.seq % _PROGRESS_EVERY == 0:
             log.info("folding", seq=stored.seq)

@@ -53,7 +53,7 @@ class UserSigError(StagedoorError):
 
 
 class _Content(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
 
     ver: Literal["2.0"] = Field(alias="TLS.ver")
     # The signed text is made of lines: with a line break inside, one UserSig could be read as another.

@@ -10,7 +10,7 @@ from faststream.nats.security import NatsNKey, NatsSecurity, NatsToken
 from nats.aio.client import Client, ErrorCallback
 
 from shared.contracts.errors import ConfigurationError, UnavailableError
-from shared.contracts.subjects import inbox_prefix
+from shared.contracts.subjects import inbox_prefix, without_rooms
 from shared.metrics import Metrics
 from shared.settings import BusSettings
 
@@ -55,7 +55,7 @@ def make_broker(settings: BusSettings, name: str, metrics: Metrics | None = None
     async def on_error(error: Exception) -> None:
         if metrics is not None:
             metrics.bus_failed()
-        log.warning("nats_error", error=str(error) or type(error).__name__)
+        log.warning("nats_error", error=without_rooms(str(error)) or type(error).__name__)
 
     async def on_disconnect() -> None:
         connection = broker.connection

@@ -14,6 +14,7 @@ Messages that concern no single room have `_` as app and room.
 """
 
 import functools
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -219,6 +220,9 @@ REPUBLISH_SOURCE: Final = f"{PREFIX}.evt.>"
 REPUBLISH_DESTINATION: Final = f"{PREFIX}.pub.>"
 
 
+_ROOM_IN_TEXT: Final = re.compile(rf"({re.escape(PREFIX)}\.(?:cmd|evt|pub)\.[^.\s]+\.[^.\s]+\.)[^.\s]+")
+
+
 class Address(NamedTuple):
     """What a command's or an event's subject says."""
 
@@ -277,6 +281,11 @@ def partition_in(subject: str) -> int:
     return int(subject.split(".")[3])
 
 
+def without_rooms(text: str) -> str:
+    """Leave the rooms out of the subjects in a text of somebody else's, such as an error of the bus."""
+    return _ROOM_IN_TEXT.sub(r"\1...", text)
+
+
 def parse_subject(subject: str) -> Address:
     """Read a subject of ``cmd``, ``evt`` or ``pub``.
 
@@ -290,7 +299,7 @@ def parse_subject(subject: str) -> Address:
     try:
         known = Verb(verb)
     except ValueError as error:
-        raise InvalidIdError(f"unknown verb {verb!r}") from error
+        raise InvalidIdError("unknown verb") from error
     if app == NOWHERE and room == NOWHERE:
         return Address(partition, None, known)
     return Address(partition, _place(app, room), known)

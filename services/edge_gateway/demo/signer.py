@@ -25,7 +25,7 @@ _BURST = 50
 
 
 class _Wish(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     user: UserId
 
