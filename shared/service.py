@@ -29,6 +29,7 @@ from shared.http_server import HttpProtocol, WebSocketProtocol
 from shared.metrics import Metrics
 from shared.process import collect_less
 from shared.settings import Settings
+from shared.tracing import Tracer
 
 log = structlog.get_logger()
 S = TypeVar("S", bound=Settings)
@@ -63,6 +64,7 @@ class Service:
         settings: where to listen and how long a graceful end may take.
         broker: not yet connected.
         metrics: what is served apart from everything else.
+        tracer: closed at the end.
         routes: what is served beside the health endpoints.
         trusted_proxies: addresses whose X-Forwarded-For is believed, separated by commas.
         start: called with the broker connected; its failure ends the service.
@@ -77,6 +79,7 @@ class Service:
         settings: Settings,
         broker: NatsBroker,
         metrics: Metrics,
+        tracer: Tracer,
         *,
         start: Callable[[], Awaitable[None]],
         stop: Callable[[], Awaitable[None]],
@@ -88,6 +91,7 @@ class Service:
         self.name = name
         self._settings = settings
         self.metrics = metrics
+        self._tracer = tracer
         self._missing = missing
         self._drain = drain
         self._trusted_proxies = trusted_proxies
@@ -150,6 +154,7 @@ class Service:
         finally:
             ending.cancel()
             listener.close()
+            await asyncio.to_thread(self._tracer.close)
         if self._failure:
             raise ServiceFailedError(self._failure)
 

@@ -65,6 +65,8 @@ class Settings(BusSettings):
     """What becomes of personal data in the log: which fields have it, docs/logging.md says."""
     log_hash_key: SecretStr | None = None
     """With ``hash``: whoever has it can compare lines of several processes. None is a random one at each start."""
+    traces: Literal["off", "otlp"] = "off"
+    """Where traces go: nowhere, or to a collector, by OpenTelemetry's own variables (``OTEL_EXPORTER_OTLP_ENDPOINT``)."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     """Where ``/metrics`` is served, and nothing else: what leads strangers to ``port`` does not lead them there. None is nowhere."""

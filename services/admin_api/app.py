@@ -16,6 +16,7 @@ from shared.bus.connection import connection_of, make_broker
 from shared.contracts.subjects import Part
 from shared.rates import RateLimits
 from shared.service import Service
+from shared.tracing import make_tracer
 
 
 def build(
@@ -38,6 +39,7 @@ def build(
     registry = BusRegistry()
     apps = settings.apps()
     keeping: list[asyncio.Task[None]] = []
+    tracer = make_tracer(settings, Part.ADMIN)
     endpoint = Endpoint(
         apps,
         Administration(
@@ -49,6 +51,7 @@ def build(
         ),
         RateLimits(settings.admin_rate),
         metrics,
+        tracer,
         body_bytes=settings.admin_body_bytes,
         clock=clock,
         monotonic=monotonic,
@@ -69,6 +72,7 @@ def build(
         settings,
         broker,
         metrics,
+        tracer,
         start=start,
         stop=stop,
         missing=registry.missing,

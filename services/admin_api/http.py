@@ -4,7 +4,8 @@ The order of the checks is the order of trust: how much is read is bounded first
 parameters before the signature is right; and only then does a request count against its credential's rate.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Final
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from shared.clients.outcomes import states_of
 from shared.contracts.errors import StagedoorError
 from shared.http_body import BodyTooLargeError, read_body
 from shared.rates import RateLimits
+from shared.tracing import Tracer, carried, carrying
 
 log = structlog.get_logger()
 
@@ -40,6 +42,7 @@ class Endpoint:
         administration: carries requests out.
         rates: requests a second, by SecretId and action.
         metrics: where requests are counted.
+        tracer: traces them, once they are known to be a caller's.
         body_bytes: the largest body.
         clock: Unix time in milliseconds.
         monotonic: a clock in seconds that never goes back.
@@ -52,6 +55,7 @@ class Endpoint:
         administration: Administration,
         rates: RateLimits,
         metrics: AdminMetrics,
+        tracer: Tracer,
         *,
         body_bytes: int,
         clock: Callable[[], int],
@@ -62,6 +66,7 @@ class Endpoint:
         self._administration = administration
         self._rates = rates
         self._metrics = metrics
+        self._tracer = tracer
         self._body_bytes = body_bytes
         self._clock = clock
         self._monotonic = monotonic
@@ -119,12 +124,28 @@ class Endpoint:
             line["users"] = len(wanted.users)
             log.debug("admin_request_users", users=wanted.users)
         began = self._monotonic()
-        outcome = await self._administration.carry_out(wanted, order)
+        with self._traced(type(wanted).__name__, signed, order):
+            outcome = await self._administration.carry_out(wanted, order)
         assert outcome.reply is not None, "it was answered, or refused"
         self._metrics.carried_out(
             type(wanted).__name__, states_of(outcome.reply, outcome.receipts, outcome.lost), self._monotonic() - began
         )
         return responses.done(outcome)
+
+    @contextlib.contextmanager
+    def _traced(self, action: str, signed: tc3.HttpRequest, order: Order) -> Iterator[None]:
+        """Have what is done in the block be a span of the trace that the caller names, or of a new one."""
+        headers = {name: value for name in ("traceparent", "tracestate") if (value := signed.header(name)) is not None}
+        span = self._tracer.begin(action, carried(headers), command=order.command, correlation=order.correlation)
+        outcome = "ok"
+        try:
+            with carrying(span.context):
+                yield
+        except StagedoorError as error:
+            outcome = translate(error).code
+            raise
+        finally:
+            span.end(outcome=outcome)
 
     async def _read(self, request: StarletteRequest) -> tc3.HttpRequest:
         if request.method not in ("GET", "POST"):

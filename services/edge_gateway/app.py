@@ -35,6 +35,7 @@ from shared.contracts.ids import RoomKey, gateway_id
 from shared.contracts.leases import GatewayLease
 from shared.contracts.subjects import Part
 from shared.service import Service
+from shared.tracing import Tracer, make_tracer
 
 log = structlog.get_logger()
 
@@ -63,8 +64,10 @@ def build(
     """
     apps = settings.apps()
     start_media = start_media or functools.partial(MediaWorkers.start, log_level=settings.log_level)
-    metrics = GatewayMetrics()
-    process = Process(settings, apps, make_broker(settings, Part.GATEWAY, metrics), metrics=metrics, start_media=start_media, new_id=new_id)
+    metrics, tracer = GatewayMetrics(), make_tracer(settings, Part.GATEWAY)
+    process = Process(
+        settings, apps, make_broker(settings, Part.GATEWAY, metrics), metrics=metrics, tracer=tracer, start_media=start_media, new_id=new_id
+    )
     origins = frozenset(origin.strip() for origin in settings.allowed_origins.split(",")) - {"*", ""}
     signalling = Signalling(
         Admission(apps, settings.failed_joins_per_minute, settings.joins_per_second),
@@ -78,6 +81,7 @@ def build(
         settings,
         process.broker,
         metrics,
+        tracer,
         routes=routes(settings, signalling),
         start=lambda: process.start(service.fail),
         drain=process.drain,
@@ -98,11 +102,13 @@ class Process:
         broker: NatsBroker,
         *,
         metrics: GatewayMetrics,
+        tracer: Tracer,
         start_media: StartMedia,
         new_id: Callable[[], str],
     ) -> None:
         self.broker = broker
         self._metrics = metrics
+        self._tracer = tracer
         self._apps = apps
         self._settings = settings
         self._media_settings = settings.media()
@@ -139,6 +145,7 @@ class Process:
             receipts=receipts,
             hearing=hearing,
             metrics=metrics,
+            tracer=self._tracer,
             new_id=self._new_id,
             new_token=self._new_token,
             expires_at=deadline,

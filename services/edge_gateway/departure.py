@@ -6,6 +6,7 @@ from services.edge_gateway.inbox import Inbox
 from services.edge_gateway.metrics import GatewayMetrics
 from services.edge_gateway.receipts import ReceiptBook, Report
 from services.edge_gateway.socket import Socket
+from shared.tracing import Span, Tracer
 
 ACK_SECONDS = 2.0
 SOON_SECONDS = 0.25
@@ -20,11 +21,14 @@ class Departure:
         app: of its room.
         receipts: where it is reported.
         metrics: where it is counted.
+        tracer: traces it, where what ended it is traced.
         socket: to its browser.
         inbox: where the browser's word comes in.
     """
 
-    def __init__(self, session: str, app: int, receipts: ReceiptBook, *, metrics: GatewayMetrics, socket: Socket, inbox: Inbox) -> None:
+    def __init__(
+        self, session: str, app: int, receipts: ReceiptBook, *, metrics: GatewayMetrics, tracer: Tracer, socket: Socket, inbox: Inbox
+    ) -> None:
         self.ending: Ending | None = None
         """By what was committed; None where it ends otherwise, or only here."""
         self.leave_request: int | None = None
@@ -35,6 +39,8 @@ class Departure:
         self._app = app
         self._receipts = receipts
         self._metrics = metrics
+        self._tracer = tracer
+        self._span: Span | None = None
         self._report: Report | None = None
         self._socket = socket
         self._inbox = inbox
@@ -43,11 +49,13 @@ class Departure:
     def end(self, ending: Ending, user: str | None) -> None:
         """Take note of how the session ended, and whose it was, where that is known."""
         self.ending = ending
+        self._trace(ending)
         if ending.wants_receipt and user is not None:
             self._report = Report(self._receipts, self._app, ending.command, self._session, user)
 
     def tell(self, ending: Ending) -> None:
         """Give the browser the notice, once."""
+        self._trace(ending)
         if not self._awaits_ack:
             self._socket.send_text(ending.notice())
             if ending.heard_at is not None:
@@ -72,6 +80,12 @@ class Departure:
         Returns:
             Whether it was told; None where there was nothing to tell.
         """
+        told = await self._hear_that_it_was_told()
+        if self._span is not None:
+            self._span.end(told=bool(told))
+        return told
+
+    async def _hear_that_it_was_told(self) -> bool | None:
         if not self._awaits_ack:
             self._write_report(told=False)
             return None
@@ -81,6 +95,11 @@ class Departure:
             self._write_report(told=True)
         self._count_notice(told=bool(told))
         return bool(told)
+
+    def _trace(self, ending: Ending) -> None:
+        if ending.trace and self._span is None:
+            attributes = {"reason": str(ending.reason), "command": ending.command, "correlation": ending.correlation}
+            self._span = self._tracer.begin("end_session", ending.trace, **attributes)
 
     def _count_notice(self, *, told: bool) -> None:
         if self.ending is None or self.ending.heard_at is None:

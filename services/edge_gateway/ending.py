@@ -1,11 +1,12 @@
 """How a session ended, and what of that its browser is told. Pure."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from services.edge_gateway.protocol import ErrorCode, RequestRefusedError, encode, ended
 from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
+from shared.tracing import Context
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Ending:
     correlation: str
     heard_at: float | None = None
     """When this gateway heard of it, on its monotonic clock; None where that is no notice's beginning."""
+    trace: Context = field(default_factory=dict, compare=False)
 
     @property
     def wants_receipt(self) -> bool:

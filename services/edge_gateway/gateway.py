@@ -20,6 +20,7 @@ from shared.contracts.events import Event, read_events
 from shared.contracts.facts import Attached, Detached, Dissolved, Fact, GatewayLost, Joined, Left, RoomFact
 from shared.contracts.ids import InvalidIdError, RoomKey
 from shared.contracts.reasons import LeaveReason
+from shared.tracing import Context, context_of
 
 log = structlog.get_logger()
 
@@ -53,15 +54,16 @@ class Gateway:
         heard_at, now = time.monotonic(), self._house.receipts.now()
         for event in events:
             self._house.metrics.heard(event.message.at, now)
+            trace = context_of(stored.headers, event.message.command)
             for fact in event.message.facts:
-                self._take(event, fact, heard_at)
+                self._take(event, fact, heard_at, trace)
 
-    def _take(self, event: Event, fact: Fact, heard_at: float) -> None:
+    def _take(self, event: Event, fact: Fact, heard_at: float, trace: Context) -> None:
         key, message = event.key, event.message
         if isinstance(fact, RoomFact) and key is not None:
             self._report_unheld(key, fact, message.command)
             self._assignments.apply(key, fact)
-            self._distribute(Heard(fact, message.command, message.correlation, heard_at), self._concerned(key, fact))
+            self._distribute(Heard(fact, message.command, message.correlation, heard_at, trace), self._concerned(key, fact))
         elif isinstance(fact, GatewayLost) and fact.gateway == self._house.gateway:
             self.lost = True
             self._fail("this gateway was declared lost: its sessions have ended")

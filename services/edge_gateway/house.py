@@ -13,6 +13,7 @@ from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
 from shared.clients.commands import CommandClient
 from shared.contracts.ids import RoomKey
+from shared.tracing import Tracer
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class House:
     receipts: ReceiptBook
     hearing: Hearing
     metrics: GatewayMetrics
+    tracer: Tracer
     new_id: Callable[[], str]
     new_token: Callable[[RoomKey, str], str]
     expires_at: Callable[[float], int]

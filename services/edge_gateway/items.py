@@ -14,6 +14,7 @@ from shared.contracts.commands import Role
 from shared.contracts.facts import Dissolved, Left, RoomFact
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import JoinReply, ResumeReply
+from shared.tracing import Context
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Heard:
     correlation: str
     at: float
     """When, on the monotonic clock."""
+    trace: Context
+    """What caused it, where that is traced."""
     media_stopped: asyncio.Future[float] | None = None
     """When the media of those that it ends has been stopped, where that is done for many together; Unix time in seconds."""
 
@@ -40,7 +43,7 @@ class Heard:
     @cached_property
     def _ending(self) -> Ending:
         reason = self.fact.reason if isinstance(self.fact, Left) else LeaveReason.DISMISSED
-        return Ending(reason, self.command, self.correlation, self.at)
+        return Ending(reason, self.command, self.correlation, self.at, self.trace)
 
     @cached_property
     def _named(self) -> frozenset[str]:

@@ -46,6 +46,7 @@ from shared.contracts.commands import Role
 from shared.contracts.facts import Attached, Detached, RoomFact
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import JoinReply, ResumeReply
+from shared.tracing import NO_CONTEXT, carrying
 
 log = structlog.get_logger()
 
@@ -73,7 +74,9 @@ class Session:
         self._left_by: Event | None = None
         self._leaving_as: LeavesAs = LeaveReason.TIMED_OUT
         self._refusal: RequestRefusedError | None = None
-        self._departure = Departure(self.id, arrival.key.app, house.receipts, metrics=house.metrics, socket=socket, inbox=self._inbox)
+        self._departure = Departure(
+            self.id, arrival.key.app, house.receipts, metrics=house.metrics, tracer=house.tracer, socket=socket, inbox=self._inbox
+        )
         self._began = time.monotonic()
         self._grace: asyncio.TimerHandle | None = None
         self._membership = house.membership(arrival.key, self.id, self._correlation)
@@ -219,10 +222,14 @@ class Session:
     # Coming in
 
     async def _enter(self) -> None:
+        span, outcome = self._house.tracer.begin(self._arrival.kind, NO_CONTEXT, correlation=self._correlation), "admitted"
         try:
-            answer: Admission | RequestRefusedError = await self._membership.enter(self._arrival)
+            with carrying(span.context):
+                answer: Admission | RequestRefusedError = await self._membership.enter(self._arrival)
         except RequestRefusedError as error:
-            answer = error
+            answer, outcome = error, str(error.code)
+        finally:
+            span.end(outcome=outcome)
         self.post(Answered(answer))
 
     async def _answered(self, answer: Admission | RequestRefusedError) -> None:

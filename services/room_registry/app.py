@@ -22,6 +22,7 @@ from services.room_registry.replica import CorruptStreamError, Replica
 from services.room_registry.settings import RegistrySettings
 from services.room_registry.snapshots import Snapshots
 from services.room_registry.standing import Standing
+from services.room_registry.traces import CommandTraces
 from services.room_registry.watch import Watch
 from services.room_registry.watching import Watching
 from services.room_registry.writer import Writer
@@ -36,6 +37,7 @@ from shared.contracts.messages import Message
 from shared.contracts.replies import AnswerQuery, AnswerReply, Refusal, RoomsQuery, RoomsReply
 from shared.contracts.subjects import ANSWERS, DOOR_COMMANDS, ROOMS, SNAPSHOT_STREAM, Part
 from shared.service import Service
+from shared.tracing import carried, make_tracer
 
 log = structlog.get_logger()
 
@@ -57,9 +59,17 @@ def build(
     """
     metrics = RegistryMetrics()
     broker = make_broker(settings, Part.REGISTRY, metrics)
-    registry = Registry(settings, broker, metrics, clock, new_id)
+    tracer = make_tracer(settings, Part.REGISTRY)
+    registry = Registry(settings, broker, metrics, CommandTraces(tracer), clock=clock, new_id=new_id)
     service = Service(
-        Part.REGISTRY, settings, broker, metrics, start=lambda: registry.start(service.fail), stop=registry.stop, missing=registry.missing
+        Part.REGISTRY,
+        settings,
+        broker,
+        metrics,
+        tracer,
+        start=lambda: registry.start(service.fail),
+        stop=registry.stop,
+        missing=registry.missing,
     )
     return service
 
@@ -68,11 +78,19 @@ class Registry:
     """One replica over one broker."""
 
     def __init__(
-        self, settings: RegistrySettings, broker: NatsBroker, metrics: RegistryMetrics, clock: Callable[[], int], new_id: Callable[[], str]
+        self,
+        settings: RegistrySettings,
+        broker: NatsBroker,
+        metrics: RegistryMetrics,
+        traces: CommandTraces,
+        *,
+        clock: Callable[[], int],
+        new_id: Callable[[], str],
     ) -> None:
         self._settings = settings
         self._broker = broker
         self._metrics = metrics
+        self._traces = traces
         self._clock = clock
         self._new_id = new_id
         self._partitions: Sequence[Partition] = ()
@@ -117,7 +135,7 @@ class Registry:
         follower = Follower(connection, stream, replica.apply)
         name = self._new_id()
         settings, metrics = self._settings, self._metrics
-        ledger = MeteredLedger(connection, metrics)
+        ledger = MeteredLedger(connection, self._traces.context_of, metrics)
         owners = [self._make_owner(replica, number, ledger, follower.catch_up, name) for number in range(count)]
         keeping = Keeping(
             Snapshots(connection),
@@ -146,7 +164,7 @@ class Registry:
     def _make_owner(self, replica: Replica, number: int, ledger: Ledger, catch_up: Callable[[], Awaitable[None]], name: str) -> Owner:
         partition = replica.partitions[number]
         writer = Writer(number, partition, ledger, catch_up=catch_up, name=name, clock=self._clock, new_id=self._new_id)
-        return Owner(writer, len(replica.partitions), self._new_id, self._metrics.answered)
+        return Owner(writer, len(replica.partitions), self._new_id, self._metrics.answered, self._traces)
 
     async def stop(self) -> None:
         """Hand over, or answer what is here; end."""

@@ -18,6 +18,7 @@ from shared.contracts.errors import RefusalCode
 from shared.contracts.ids import InvalidIdError
 from shared.contracts.replies import Refusal
 from shared.contracts.subjects import DOOR_COMMANDS, command_subject, parse_subject, partition_of
+from shared.tracing import carried
 
 log = structlog.get_logger()
 
@@ -55,7 +56,7 @@ class Door:
             return
         subject = command_subject(partition_of(address.key, partitions), address.key, address.verb)
         if not message.reply:
-            await self._connection().publish(subject, message.data)
+            await self._connection().publish(subject, message.data, headers=_trace(message))
         elif len(self._waiting) >= MAX_WAITING:
             await respond(message, Refusal(code=RefusalCode.OVERLOADED, message="too many commands wait for their owners", retry=True))
         else:
@@ -69,7 +70,7 @@ class Door:
 
     async def _relay(self, message: Msg, subject: str) -> None:
         try:
-            answer = await self._connection().request(subject, message.data, timeout=_OWNER_SECONDS)
+            answer = await self._connection().request(subject, message.data, timeout=_OWNER_SECONDS, headers=_trace(message))
         except nats.errors.NoRespondersError:
             refusal = Refusal(code=RefusalCode.NOT_OWNER, message="nobody serves the partition at the moment", retry=True)
             await respond(message, refusal)
@@ -78,6 +79,10 @@ class Door:
             log.warning("owner_silent", subject=subject, reason=str(error) or type(error).__name__)
         else:
             await respond_as_is(message, answer.data)
+
+
+def _trace(message: Msg) -> dict[str, str] | None:
+    return dict(carried(message.headers)) or None
 
 
 def _bad_request(text: str) -> Refusal:

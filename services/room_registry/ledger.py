@@ -1,6 +1,6 @@
 """The one place that writes to the stream. Every decision is fenced; an epoch is the fence."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import nats.errors
 from nats.aio.client import Client
@@ -9,6 +9,7 @@ from nats.js.errors import APIError
 from shared.contracts.errors import FencedError, RefusalCode, RefusedError, UnknownOutcomeError
 from shared.contracts.events import Event, Stowed, stow
 from shared.contracts.subjects import partition_events
+from shared.tracing import NO_CONTEXT, Context, headers_of
 
 _COMMIT_SECONDS = 5.0
 _FENCED = frozenset(
@@ -20,9 +21,15 @@ _FENCED = frozenset(
 
 
 class Ledger:
-    """Commits over one connection."""
+    """Commits over one connection.
 
-    def __init__(self, connection: Client) -> None:
+    Args:
+        connection: to NATS.
+        trace_of: says, by command id, to which trace an event belongs.
+    """
+
+    def __init__(self, connection: Client, trace_of: Callable[[str], Context] = lambda _: NO_CONTEXT) -> None:
+        self._trace_of = trace_of
         self._js = connection.jetstream(timeout=_COMMIT_SECONDS)
 
     async def begin(self, partition: int, epoch: Event) -> int:
@@ -62,7 +69,8 @@ class Ledger:
     async def _publish(self, partition: int, message: Stowed, fence: Mapping[str, str]) -> int:
         """Publish, and sort what can go wrong by what the owner must do about it."""
         try:
-            ack = await self._js.publish(message.subject, message.data, headers=dict(fence))
+            headers = {**fence, **headers_of({event.message.command: self._trace_of(event.message.command) for event in message.events})}
+            ack = await self._js.publish(message.subject, message.data, headers=headers)
         except APIError as error:
             if error.err_code in _FENCED:
                 raise FencedError(f"partition {partition}: {error.description}") from error

@@ -17,6 +17,7 @@ from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import DismissReply
 from shared.contracts.subjects import Part
 from shared.metrics import FollowerMetrics, Looked
+from shared.tracing import Context
 
 _FAILURES = {FencedError: "fenced", UnknownOutcomeError: "unknown", RefusedError: "refused"}
 
@@ -137,11 +138,12 @@ class MeteredLedger(Ledger):
 
     Args:
         connection: to NATS.
+        trace_of: as of :class:`Ledger`.
         metrics: where they are counted.
     """
 
-    def __init__(self, connection: Client, metrics: RegistryMetrics) -> None:
-        super().__init__(connection)
+    def __init__(self, connection: Client, trace_of: Callable[[str], Context], metrics: RegistryMetrics) -> None:
+        super().__init__(connection, trace_of)
         self._metrics = metrics
 
     async def commit(self, partition: int, expected: int, events: Sequence[Event]) -> AsyncIterator[tuple[int, Sequence[Event]]]:

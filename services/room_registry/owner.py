@@ -14,6 +14,7 @@ from nats.aio.subscription import Subscription
 from services.room_registry.ahead import Asked, Loss
 from services.room_registry.domain.partition import Partition
 from services.room_registry.intake import parse_command
+from services.room_registry.traces import CommandTraces
 from services.room_registry.writer import MAX_COMMIT, Writer, not_owner
 from shared.bus.replies import respond
 from shared.contracts.commands import Verb
@@ -48,14 +49,16 @@ class Owner:
         partitions: how many there are.
         new_id: makes command ids for the owner's own messages.
         measure: told of each answer.
+        traces: of the commands that are here.
     """
 
-    def __init__(self, writer: Writer, partitions: int, new_id: Callable[[], str], measure: Measure) -> None:
+    def __init__(self, writer: Writer, partitions: int, new_id: Callable[[], str], measure: Measure, traces: CommandTraces) -> None:
         self.number = writer.number
         self._writer = writer
         self._partitions = partitions
         self._new_id = new_id
         self._measure = measure
+        self._traces = traces
         self._queue: asyncio.Queue[Msg | Loss] = asyncio.Queue(MAX_QUEUED)
         self._under_way: deque[Request] = deque()
         self._subscription: Subscription | None = None
@@ -153,6 +156,8 @@ class Owner:
             except RefusedError as error:
                 await self._answer(Request(item, None, began), Refusal(code=error.code, message=error.message))
             else:
+                if not isinstance(item, Loss) and not isinstance(asked, Loss):
+                    self._traces.begin(asked, item.headers)
                 self._under_way.append(Request(item, asked, began))
                 self._writer.ask(asked)
 
@@ -182,4 +187,5 @@ class Owner:
         if asked is not None:
             fields |= {"verb": asked.verb, "command": asked.id, "correlation": asked.correlation or asked.id}
             fields |= {"app": asked.app, "room": asked.room}
+            self._traces.end(asked.id, outcome)
         self._log.info("command", seq=self.partition.last_seq, **fields)

@@ -185,7 +185,7 @@ class Follower:
         if seq > self.applied + 1:
             log.info("gap", applied=self.applied, next=seq)
             await self._heal(seq - 1)
-        self._apply(Stored(seq, message.subject, message.data))
+        self._apply(Stored(seq, message.subject, message.data, message.headers))
         self.applied = seq
 
     async def _heal(self, until: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
 import nats.errors
@@ -36,6 +36,7 @@ class Stored(NamedTuple):
     """Its sequence in the stream."""
     subject: str
     data: bytes
+    headers: Mapping[str, str] | None = None
 
 
 class EventStream:
@@ -189,7 +190,7 @@ async def read_batch(connection: Client, stream: str, subject: str, after: int, 
                     if status in ("204", "404"):
                         return batch
                     raise UnavailableError(f"reading the stream {stream}: status {status}")
-                batch.append(Stored(int(headers[SEQUENCE_HEADER]), headers[_SUBJECT_HEADER], message.data))
+                batch.append(Stored(int(headers[SEQUENCE_HEADER]), headers[_SUBJECT_HEADER], message.data, headers))
         finally:
             # Without a connection there is nothing to unsubscribe from.
             with contextlib.suppress(nats.errors.Error):

@@ -11,6 +11,7 @@ import structlog
 from nats.aio.client import Client
 from pydantic import TypeAdapter, ValidationError
 
+from shared import tracing
 from shared.contracts.commands import Detach, Dismiss, Join, Leave, Remove, Resume, RoomCommand, SwitchRole
 from shared.contracts.errors import RefusalCode, RefusedError, SessionEndedError, UnavailableError
 from shared.contracts.messages import Message
@@ -89,7 +90,7 @@ class CommandClient:
         problem = ""
         while True:
             try:
-                message = await self._connection.request(subject, payload, timeout=_attempt_seconds(command))
+                message = await self._connection.request(subject, payload, timeout=_attempt_seconds(command), headers=tracing.current())
                 reply = _reply.validate_json(message.data)
             except (nats.errors.Error, TimeoutError) as error:
                 problem = str(error) or type(error).__name__

@@ -16,6 +16,7 @@ from shared.contracts.errors import ConfigurationError
 from shared.metrics import Metrics
 from shared.service import Service
 from shared.settings import Settings
+from shared.tracing import NoTracer
 from tests.edge_gateway.conftest import gateway_running
 from tests.support.running import running
 
@@ -130,7 +131,7 @@ async def test_a_graceful_end_takes_no_longer_than_it_may(nats_server):
 
     broker = make_broker(settings, "test")
     service = Service(
-        "test", settings, broker, Metrics("test"), start=nothing, stop=stop, missing=list, routes=[Route("/endless", endless)]
+        "test", settings, broker, Metrics("test"), NoTracer(), start=nothing, stop=stop, missing=list, routes=[Route("/endless", endless)]
     )
     async with contextlib.AsyncExitStack() as stack:
         async with running(service) as url:

@@ -154,7 +154,7 @@ def removed_by_user():
                 if users[member.id] == end.user:
                     sessions = (end.model_copy(update={"session": member.id}),)
                     fact = removal.model_copy(update={"incarnation": incarnation, "seq": seq + 1, "sessions": sessions})
-                    member.post(Heard(fact, message.command, message.correlation, 0.0))
+                    member.post(Heard(fact, message.command, message.correlation, 0.0, {}))
 
 
 def receipt_before_the_media_stops():

@@ -15,6 +15,7 @@ from services.admin_api.use_cases import Administration
 from shared.clients.gathering import Gathering
 from shared.contracts.replies import AnswerReply, DismissReply, RemoveReply
 from shared.rates import RateLimits
+from shared.tracing import NoTracer
 from tests.admin_api.support import APP, SECRET_ID, SECRET_KEY, Caller, code_of, settings, sign
 
 NOW = 1_795_441_937
@@ -80,6 +81,7 @@ def endpoint(registry, clock):
         Administration(registry, NoReceipts(), clock=lambda: int(clock() * 1000), seconds=10, receipt_seconds=0),
         RateLimits(2),
         AdminMetrics(),
+        NoTracer(),
         body_bytes=2048,
         clock=lambda: int(clock() * 1000),
         monotonic=clock,

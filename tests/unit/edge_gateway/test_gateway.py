@@ -15,6 +15,7 @@ from shared.contracts.facts import Attached, Committed, Dissolved, Joined, Left,
 from shared.contracts.ids import RoomKey
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.subjects import event_subject
+from shared.tracing import NoTracer
 from tests.support.silent_media import SilentMedia
 
 ROOM = RoomKey(1400000001, 1)
@@ -54,6 +55,7 @@ def house():
         receipts=ReceiptBook(EDGE, None, lambda: 0, lambda _written: None, pytest.fail),
         hearing=None,
         metrics=GatewayMetrics(),
+        tracer=NoTracer(),
         new_id=None,
         new_token=None,
         expires_at=None,
