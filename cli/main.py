@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from cli import events, nats_keys, receipt, rooms, sig, up
+from cli import backup, events, nats_keys, receipt, rooms, sig, up
 from shared import logging
 from shared.contracts.errors import StagedoorError
 from shared.contracts.ids import InvalidIdError
@@ -26,7 +26,7 @@ def main() -> None:
     logging.configure("stagedoor", "error")
     parser = argparse.ArgumentParser(prog="stagedoor", description="Real-time rooms where a kick is a transaction.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for part in (up, rooms, receipt, events, sig, nats_keys):
+    for part in (up, rooms, receipt, events, sig, nats_keys, backup):
         part.add_to(commands)
     arguments = parser.parse_args()
     try:
