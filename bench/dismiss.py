@@ -104,13 +104,13 @@ async def main() -> None:
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--cluster", action="store_true", help="three NATS servers, streams of three replicas")
     arguments = parser.parse_args()
-    sessions = min(arguments.sessions, _sockets_allowed())
+    sessions = min(arguments.sessions, allow_sockets())
     if sessions < arguments.sessions:
         print(f"a process may open {sessions:,} sockets here, so that many are taken, not {arguments.sessions:,}")
     await measure(sessions, cluster=arguments.cluster)
 
 
-def _sockets_allowed() -> int:
+def allow_sockets() -> int:
     """Raise this process's bound on open files, which its processes inherit, and return how many sockets it leaves to each."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

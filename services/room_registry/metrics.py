@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from nats.aio.client import Client
 from nats.js.api import StreamInfo
+from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from services.room_registry.ledger import Ledger
@@ -37,19 +38,16 @@ class RegistryMetrics(FollowerMetrics):
             "committed_events_total", "Events committed, one for each command that is remembered or changed something."
         )
         self._failed = self._counter("commit_failures_total", "Commits that failed, or may have.", "cause")
-        self._joined = self._counter("sessions_joined_total", "Sessions that came in.", "role")
-        self._ended = self._counter("sessions_ended_total", "Sessions that ended.", "reason")
+        joined = self._counter("sessions_joined_total", "Sessions that came in.", "role")
+        ended = self._counter("sessions_ended_total", "Sessions that ended.", "reason")
         self._lost = self._counter("gateways_lost_total", "Losses of gateways; each partition declares its own.")
         self._unread = self._counter("lease_read_failures_total", "Leases of gateways that could not be read.")
         self._snapshots = self._counter("snapshots_total", "Snapshots tried.", "outcome")
         self._replicas = self._gauge("registry_replicas", "Registries that this one knows to be there, itself included.")
-        # A rate needs the zero before the first of a kind.
-        for role in Role:
-            self._joined.labels(role)
-        for reason in LeaveReason:
-            self._ended.labels(reason)
-        for verb in ROOM_COMMANDS:
-            self._commands.labels(verb, "done")
+        # A rate needs the zero before the first of a kind. And where it is hot, finding one by its labels costs more than counting.
+        self._joined = {role: joined.labels(role) for role in Role}
+        self._ended = {reason: ended.labels(reason) for reason in LeaveReason}
+        self._answers = {(str(verb), "done"): self._answer(verb, "done") for verb in ROOM_COMMANDS}
         for cause in _FAILURES.values():
             self._failed.labels(cause)
         for outcome in ("written", "failed"):
@@ -71,8 +69,11 @@ class RegistryMetrics(FollowerMetrics):
 
     def answered(self, verb: str, outcome: str, seconds: float) -> None:
         """Count an answer."""
-        self._commands.labels(verb, outcome).inc()
-        self._command_seconds.labels(verb).observe(seconds)
+        if (found := self._answers.get((verb, outcome))) is None:
+            found = self._answers[verb, outcome] = self._answer(verb, outcome)
+        counter, histogram = found
+        counter.inc()
+        histogram.observe(seconds)
 
     def committed(self, events: Sequence[Event], seconds: float) -> None:
         """Count a message of the stream, and what it says has happened."""
@@ -82,11 +83,11 @@ class RegistryMetrics(FollowerMetrics):
             for fact in event.message.facts:
                 match fact:
                     case Joined():
-                        self._joined.labels(fact.role).inc()
+                        self._joined[fact.role].inc()
                     case Left():
-                        self._ended.labels(fact.reason).inc(len(fact.sessions))
+                        self._ended[fact.reason].inc(len(fact.sessions))
                     case Dissolved():
-                        self._ended.labels(LeaveReason.DISMISSED).inc(_dismissed(event))
+                        self._ended[LeaveReason.DISMISSED].inc(_dismissed(event))
                     case GatewayLost():
                         self._lost.inc()
 
@@ -101,6 +102,9 @@ class RegistryMetrics(FollowerMetrics):
     def snapshot(self, written: bool) -> None:  # noqa: FBT001 -- called as a measure
         """Count a snapshot."""
         self._snapshots.labels("written" if written else "failed").inc()
+
+    def _answer(self, verb: str, outcome: str) -> tuple[Counter, Histogram]:
+        return self._commands.labels(verb, outcome), self._command_seconds.labels(verb)
 
     def _look_at_partitions(self) -> Iterable[Metric]:
         def family(name: str, about: str) -> GaugeMetricFamily:
