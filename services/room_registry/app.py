@@ -37,7 +37,7 @@ from shared.contracts.messages import Message
 from shared.contracts.replies import AnswerQuery, AnswerReply, Refusal, RoomsQuery, RoomsReply
 from shared.contracts.subjects import ANSWERS, DOOR_COMMANDS, ROOMS, SNAPSHOT_STREAM, Part
 from shared.service import Service
-from shared.tracing import carried, make_tracer
+from shared.tracing import make_tracer
 
 log = structlog.get_logger()
 
