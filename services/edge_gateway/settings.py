@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.edge_gateway.media.settings import MediaSettings
+from services.edge_gateway.media.settings import MediaSettings, split
 from shared.auth.settings import AppSettings
 from shared.settings import Settings
 
@@ -23,11 +23,17 @@ class GatewaySettings(AppSettings, Settings):
     gateway_name: str = Field(default_factory=_own_name, pattern=r"^[A-Za-z0-9-]{1,63}$")
     """For people who read the log: each boot adds random digits to it."""
     media_host: str = "127.0.0.1"
+    """One address, or one of each IP version, separated by a comma."""
     media_port: int = Field(default=8082, ge=0, le=65535)
     media_workers: int = Field(default=1, ge=1, le=64)
     """Processes that forward media, one for a core; each has a port of its own: ``media_port`` and those above it."""
     media_advertise: str = ""
-    """Addresses that browsers are told, separated by commas; nothing is ``media_host``."""
+    """Addresses that browsers are told, separated by commas; nothing is ``media_host``. ``auto`` asks ``media_stun_server``."""
+    media_stun_server: str = ""
+    """``host:port``."""
+    media_tcp_connections: int = Field(default=500, ge=0)
+    """At a time, for browsers whose UDP is blocked; 0 takes none."""
+    media_tcp_connections_per_address: int = Field(default=100, ge=1)
     allowed_origins: str = "*"
     """Origins whose pages may open the signalling socket, separated by commas. A UserSig is the authority, not a cookie."""
     trusted_proxies: str = ""
@@ -56,5 +62,12 @@ class GatewaySettings(AppSettings, Settings):
         Raises:
             ConfigurationError: the values contradict each other.
         """
-        advertise = tuple(address.strip() for address in self.media_advertise.split(",") if address.strip())
-        return MediaSettings(host=self.media_host, port=self.media_port, workers=self.media_workers, advertise=advertise)
+        return MediaSettings(
+            host=self.media_host,
+            port=self.media_port,
+            workers=self.media_workers,
+            advertise=split(self.media_advertise),
+            stun_server=self.media_stun_server,
+            tcp_connections=self.media_tcp_connections,
+            tcp_connections_per_address=self.media_tcp_connections_per_address,
+        )

@@ -1,21 +1,24 @@
-"""The media engine: one UDP socket, publications, subscribers, and who gets what."""
+"""The media engine: one port, publications, subscribers, and who gets what."""
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
+from services.edge_gateway.media.advertise import candidates
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.dtls import SharedCertificate
 from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published, TransportFailed
-from services.edge_gateway.media.mux import UdpMux, bind
+from services.edge_gateway.media.mux import UdpMux
 from services.edge_gateway.media.peer import Peer, PeerUser
 from services.edge_gateway.media.publication import Publication
 from services.edge_gateway.media.sdp import read_offer
 from services.edge_gateway.media.sdp_writer import LocalTransport
 from services.edge_gateway.media.settings import MediaSettings
+from services.edge_gateway.media.sockets import bind
 from services.edge_gateway.media.subscriber import Subscriber
+from services.edge_gateway.media.tcp import TcpListener
 from services.edge_gateway.media.track import PublishedTrack
 
 log = structlog.get_logger()
@@ -26,7 +29,7 @@ _TICKS_A_REPORT = 10
 
 
 class UdpMediaEngine:
-    """Forwards media in this process, on one UDP port. It is a :class:`~services.edge_gateway.media.interface.MediaEngine`.
+    """Forwards media in this process, on one port. It is a :class:`~services.edge_gateway.media.interface.MediaEngine`.
 
     In a gateway that process is a :mod:`~services.edge_gateway.media.worker`.
 
@@ -37,11 +40,16 @@ class UdpMediaEngine:
         self,
         settings: MediaSettings,
         mux: UdpMux,
+        tcp: TcpListener | None,
+        addresses: Sequence[str],
+        *,
         on_offer: Callable[[Offer], None],
         on_failed: Callable[[TransportFailed], None],
     ) -> None:
         self._settings = settings
         self._mux = mux
+        self._tcp = tcp
+        self._addresses = addresses
         self._on_offer = on_offer
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
@@ -74,17 +82,22 @@ class UdpMediaEngine:
             on_failed: is told, in the same way, of each peer connection that will never be; not of one that was stopped.
 
         Raises:
-            ConfigurationError: the UDP port cannot be had.
+            ConfigurationError: the port cannot be had, or the address to advertise is not found.
         """
-        mux = UdpMux(bind(settings.host, settings.port))
-        engine = cls(settings, mux, on_offer, on_failed)
+        addresses = await candidates(settings)
+        sockets = bind(settings.hosts, settings.port, tcp=settings.tcp_connections > 0)
+        mux = UdpMux(*sockets.udp)
+        tcp = TcpListener(mux, settings.tcp_connections, settings.tcp_connections_per_address) if sockets.tcp else None
+        engine = cls(settings, mux, tcp, addresses, on_offer=on_offer, on_failed=on_failed)
         mux.start(engine._loop)
-        log.info("media_listening", host=settings.host, port=mux.port, advertise=settings.candidates)
+        if tcp is not None:
+            await tcp.start(*sockets.tcp)
+        log.info("media_listening", host=settings.host, port=mux.port, tcp=tcp is not None, advertise=addresses)
         return engine
 
     @property
     def port(self) -> int:
-        """The UDP port."""
+        """The port, of UDP and TCP."""
         return self._mux.port
 
     async def publish(self, session: str, offer: str) -> Published:
@@ -155,6 +168,8 @@ class UdpMediaEngine:
         self._timer.cancel()
         peers = [user.peer for user in self._publications.values()] + [user.peer for user in self._subscribers.values()]
         await self.stop(*self._publications, *self._subscribers)
+        if self._tcp is not None:
+            self._tcp.close()
         self._mux.close()
         for peer in peers:
             await peer.ended()
@@ -163,7 +178,7 @@ class UdpMediaEngine:
         return Peer(session, user, self._mux, self._certificate, self._settings.handshake_timeout, failed=self._on_failed)
 
     def _describe(self, peer: Peer) -> LocalTransport:
-        return LocalTransport(peer.credentials, self._fingerprint, self._settings.candidates, self._mux.port)
+        return LocalTransport(peer.credentials, self._fingerprint, self._addresses, self._mux.port, tcp=self._tcp is not None)
 
     def _silence(self, session: str) -> list[Peer]:
         """End what a session sends and receives. Returns its peer connections, which are still open."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.edge_gateway.media.stun import MalformedStunError, binding_response, parse_request
+from services.edge_gateway.media.tcp import TcpConnection
 
-Address = tuple[str, int] | tuple[str, int, int, int]
-"""As the socket gives it, IPv4 or IPv6."""
+Address = tuple[str, int] | tuple[str, int, int, int] | TcpConnection
+"""Where a client is: as the UDP socket gives it, IPv4 or IPv6, or the connection that it came over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +64,5 @@ class IceLite:
         password = peer.credentials.password.encode()
         if not request.authentic(password) or not peer.seen_at(address, now, nominated=request.nominates):
             return None
-        return binding_response(request.transaction, address[0], address[1], password)
+        host, port = (address.host, address.port) if isinstance(address, TcpConnection) else address[:2]
+        return binding_response(request.transaction, host, port, password)

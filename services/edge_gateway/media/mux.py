@@ -1,18 +1,20 @@
-"""One UDP socket for everybody: tells the protocols apart and finds whom a datagram is from (RFC 7983)."""
+"""One UDP port for everybody: tells the protocols apart and finds whom a datagram is from (RFC 7983)."""
 
 import asyncio
 import contextlib
 import socket
 import time
+from socket import AF_INET, AF_INET6
 from typing import Protocol
 
 from services.edge_gateway.media.ice import Address, IceLite
 from services.edge_gateway.media.srtp import MAX_DATAGRAM, Buffer
-from shared.contracts.errors import ConfigurationError
+from services.edge_gateway.media.tcp import TcpConnection
 
+_IPV4_LENGTH = 2
+"""Of an address as the socket gives it."""
 _BATCH = 64
 """Datagrams taken in one turn of the event loop, so that signalling gets its turn under any load."""
-_SOCKET_BUFFER = 4 * 1024 * 1024
 _SILENT = 15.0
 """Seconds without a connectivity check after which an address may become another's; browsers check every 2 to 5 s."""
 
@@ -36,14 +38,14 @@ class UdpMux:
     """Receives and sends all media.
 
     Args:
-        sock: bound and not blocking.
+        sockets: bound and not blocking; at most one of each IP version.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, *sockets: socket.socket) -> None:
         self.ice = IceLite()
         self.out = Buffer()
         """Where packets are put together before they are sent."""
-        self._socket = sock
+        self._sockets = {sock.family: sock for sock in sockets}
         self._in = Buffer()
         self._receiving = self._in.view[:MAX_DATAGRAM]
         self._routes: dict[Address, Route] = {}
@@ -53,12 +55,13 @@ class UdpMux:
     @property
     def port(self) -> int:
         """The UDP port."""
-        return int(self._socket.getsockname()[1])
+        return int(next(iter(self._sockets.values())).getsockname()[1])
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to receive."""
         self._loop = loop
-        loop.add_reader(self._socket.fileno(), self._drain)
+        for sock in self._sockets.values():
+            loop.add_reader(sock.fileno(), self._drain, sock)
 
     def allow_until(self, deadline: float) -> None:
         """Let media through until that monotonic time, in both directions."""
@@ -88,51 +91,62 @@ class UdpMux:
 
     def send(self, data: bytes | memoryview, address: Address) -> None:
         """Send a datagram, or lose it: media waits for nobody."""
-        with contextlib.suppress(OSError):
-            self._socket.sendto(data, address)
+        if isinstance(address, TcpConnection):
+            address.send(data)
+            return
+        with contextlib.suppress(OSError, KeyError):
+            self._sockets[AF_INET if len(address) == _IPV4_LENGTH else AF_INET6].sendto(data, address)
+
+    def drop_unsent(self, address: Address) -> None:
+        """See to it that nothing leaves any more that was sent there before; what UDP was given has left."""
+        if isinstance(address, TcpConnection):
+            address.drop_unsent()
+
+    def hang_up(self, address: Address) -> None:
+        """End the connection, if the address is one."""
+        if isinstance(address, TcpConnection):
+            address.close()
+
+    def receive(self, datagram: memoryview, source: TcpConnection, now: float) -> None:
+        """See :class:`~services.edge_gateway.media.tcp.Receiver`."""
+        self._in.view[: len(datagram)] = datagram
+        self._take(len(datagram), source, now)
+
+    def heard(self, source: TcpConnection) -> float | None:
+        """See :class:`~services.edge_gateway.media.tcp.Receiver`."""
+        route = self._routes.get(source)
+        return None if route is None else route.heard
 
     def close(self) -> None:
         """Free the port."""
-        if self._loop is not None:
-            self._loop.remove_reader(self._socket.fileno())
-        self._socket.close()
+        for sock in self._sockets.values():
+            if self._loop is not None:
+                self._loop.remove_reader(sock.fileno())
+            sock.close()
         self._routes.clear()
 
-    def _drain(self) -> None:
+    def _drain(self, sock: socket.socket) -> None:
         now = time.monotonic()
-        view, receive, routes = self._receiving, self._socket.recvfrom_into, self._routes
+        view, receive = self._receiving, sock.recvfrom_into
         for _ in range(_BATCH):
             try:
                 length, address = receive(view)
             except OSError:  # nothing more, or an ICMP error of an earlier send
                 return
-            if not length:
-                continue
-            first = view[0]
-            if first >= 128:
-                if first < 192 and (route := routes.get(address)) is not None and self.may_forward:
-                    route.on_srtp(self._in, length, now)
-            elif first < 4:
-                response = self.ice.check(bytes(view[:length]), address, now)
-                if response is not None:
-                    self.send(response, address)
-            elif 20 <= first < 64 and (route := routes.get(address)) is not None:
-                route.on_dtls(bytes(view[:length]))
+            self._take(length, address, now)
 
-
-def bind(host: str, port: int) -> socket.socket:
-    """Open the media socket.
-
-    Raises:
-        ConfigurationError: the address or the port cannot be had.
-    """
-    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sock.setblocking(False)
-        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            sock.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
-        sock.bind((host, port))
-    except OSError as error:
-        sock.close()
-        raise ConfigurationError(f"media cannot use UDP {host} port {port}: {error.strerror}; choose another host or port") from error
-    return sock
+    def _take(self, length: int, address: Address, now: float) -> None:
+        """Take what was put into ``_in``."""
+        if not length:
+            return
+        view = self._receiving
+        first = view[0]
+        if first >= 128:
+            if first < 192 and (route := self._routes.get(address)) is not None and self.may_forward:
+                route.on_srtp(self._in, length, now)
+        elif first < 4:
+            response = self.ice.check(bytes(view[:length]), address, now)
+            if response is not None:
+                self.send(response, address)
+        elif 20 <= first < 64 and (route := self._routes.get(address)) is not None:
+            route.on_dtls(bytes(view[:length]))

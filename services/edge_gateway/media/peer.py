@@ -14,11 +14,14 @@ from services.edge_gateway.media.mux import UdpMux
 from services.edge_gateway.media.rtp import HEADER_SIZE
 from services.edge_gateway.media.sdp import Fingerprints
 from services.edge_gateway.media.srtp import Buffer, SrtpContext
+from services.edge_gateway.media.tcp import TcpConnection
 
 log = structlog.get_logger()
 
 _RTCP_SENDERS = 64
 """SSRCs that a client's RTCP may come from besides those of its RTP: Firefox has one for each track that it receives."""
+_UDP_OVER = 5.0
+"""Seconds without a nominating check over UDP; browsers take as long to give a pair up."""
 
 
 class PeerUser(Protocol):
@@ -78,6 +81,7 @@ class Peer:
         self._failed = failed
         self._dtls = DtlsServer(certificate, self._send_dtls)
         self._address: Address | None = None
+        self._nominated_udp = float("-inf")
         self._remote: Fingerprints | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._receive: SrtpContext | None = None
@@ -103,12 +107,16 @@ class Peer:
     def seen_at(self, address: Address, now: float, *, nominated: bool) -> bool:
         """Take note of an authentic connectivity check.
 
-        The first one says where the client is; after that only one that nominates moves it (RFC 8445, 8.2).
+        The first one says where the client is; after that only one that nominates moves it (RFC 8445, 8.2), and to TCP only
+        when UDP is over: who nominates all pairs that work means the best of them.
 
         Returns:
             False: the check is not to be answered, because the address is another client's.
         """
-        if address != self._address and (nominated or self._address is None):
+        over_tcp = isinstance(address, TcpConnection)
+        if nominated and not over_tcp:
+            self._nominated_udp = now
+        if address != self._address and (self._address is None or (nominated and not (over_tcp and self._has_udp(now)))):
             if not self._mux.claim(address, self, now):
                 log.debug("media_address_taken", session=self._session)
                 return False
@@ -118,6 +126,9 @@ class Peer:
             self._begin()
         self.heard = now
         return True
+
+    def _has_udp(self, now: float) -> bool:
+        return self._nominated_udp > now - _UDP_OVER
 
     def _begin(self) -> None:
         if self._handshake is None and self._remote is not None and self._address is not None:
@@ -206,6 +217,7 @@ class Peer:
         self._mux.ice.remove(self)
         if self._address is not None:
             self._mux.release(self._address, self)
+            self._mux.drop_unsent(self._address)
 
     async def close(self) -> None:
         """Fall silent, tell the client, and end; never suspends."""
@@ -213,7 +225,9 @@ class Peer:
         if self._handshake is not None:
             self._handshake.cancel()
         await self._dtls.close()
-        self._address = None
+        if self._address is not None:
+            self._mux.hang_up(self._address)
+            self._address = None
 
     async def ended(self) -> None:
         """Wait, after :meth:`close`, until its tasks are gone."""

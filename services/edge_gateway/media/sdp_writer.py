@@ -27,6 +27,8 @@ class LocalTransport:
     addresses: Sequence[str]
     """Best first."""
     port: int
+    tcp: bool = False
+    """Whether the same addresses and port take TCP, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def write_answer(offer: PublishOffer, transport: LocalTransport, session_id: int
     accepted = [section.mid for section in offer.sections if section.track]
     lines = [*_session_lines(session_id, 1, accepted, transport, "passive")]
     for section in offer.sections:
-        lines += _answered_section(section, transport)
+        lines += _answered_section(section, transport, first=section.mid == accepted[0])
     return _text(lines)
 
 
@@ -79,7 +81,7 @@ def write_offer(lines: Sequence[OfferedLine], transport: LocalTransport, session
     used = [line.mid for line in lines if not line.rejected]
     written = [*_session_lines(session_id, version, used, transport, "actpass")]
     for line in lines:
-        written += _offered_section(line, transport)
+        written += _offered_section(line, transport, first=line.mid == used[0])
     return _text(written)
 
 
@@ -101,11 +103,17 @@ def _session_lines(session_id: int, version: int, mids: Sequence[str], transport
     yield f"a=setup:{setup}"
 
 
-def _candidate_lines(transport: LocalTransport) -> Iterator[str]:
+def _candidate_lines(transport: LocalTransport, *, first: bool) -> Iterator[str]:
     for index, address in enumerate(transport.addresses):
         # RFC 8445, 5.1.2.1: type preference of a host candidate, ours by the order, component 1.
         priority = 126 << 24 | (65535 - index) << 8 | 255
         yield f"a=candidate:{index + 1} 1 udp {priority} {address} {transport.port} typ host"
+    if transport.tcp and first:
+        # Once is enough for those who know TCP (RFC 8843, 7.1.3).
+        for index, address in enumerate(transport.addresses, len(transport.addresses)):
+            # RFC 6544, 4.2: below UDP's type preference; local preference by the direction, then ours.
+            priority = 90 << 24 | (4 << 13 | 8191 - index) << 8 | 255
+            yield f"a=candidate:{index + 1} 1 tcp {priority} {address} {transport.port} typ host tcptype passive"
     yield "a=end-of-candidates"
 
 
@@ -133,14 +141,14 @@ def _formats(payload_type: int, rtx_payload_type: int | None) -> list[int]:
     return [payload_type] if rtx_payload_type is None else [payload_type, rtx_payload_type]
 
 
-def _answered_section(section: OfferedSection, transport: LocalTransport) -> Iterator[str]:
+def _answered_section(section: OfferedSection, transport: LocalTransport, *, first: bool) -> Iterator[str]:
     if section.track is None:
         yield from _rejected_section(section.kind, section.mid)
         return
     track: OfferedTrack = section.track
     formats = _formats(track.payload_type, track.rtx_payload_type)
     yield from _section_lines(section.kind, section.mid, formats, "recvonly")
-    yield from _candidate_lines(transport)
+    yield from _candidate_lines(transport, first=first)
     yield from _codec_lines(track.codec, track.payload_type, track.rtx_payload_type)
     if track.codec.kind == "video":
         # Only towards publishers: what subscribers estimate would end here.
@@ -159,7 +167,7 @@ def _rejected_section(kind: str, mid: str) -> Iterator[str]:
     yield "a=inactive"
 
 
-def _offered_section(line: OfferedLine, transport: LocalTransport) -> Iterator[str]:
+def _offered_section(line: OfferedLine, transport: LocalTransport, *, first: bool) -> Iterator[str]:
     codec, sent = line.codec, line.sent
     if line.rejected:
         yield from _rejected_section(codec.kind, line.mid)
@@ -167,7 +175,7 @@ def _offered_section(line: OfferedLine, transport: LocalTransport) -> Iterator[s
     rtx_payload_type = codec.rtx_payload_type
     formats = _formats(codec.payload_type, rtx_payload_type)
     yield from _section_lines(codec.kind, line.mid, formats, "sendonly" if sent else "inactive")
-    yield from _candidate_lines(transport)
+    yield from _candidate_lines(transport, first=first)
     yield from _codec_lines(codec, codec.payload_type, rtx_payload_type)
     if codec.kind == "audio":
         yield f"a=extmap:{AUDIO_LEVEL_ID} {AUDIO_LEVEL}"

@@ -1,4 +1,7 @@
-"""STUN as an ICE-lite agent needs it: binding requests in, success responses out (RFC 8489, RFC 8445)."""
+"""STUN as an ICE-lite agent needs it: binding requests in, success responses out (RFC 8489, RFC 8445).
+
+And as who asks for the own address needs it: the other way round, and without credentials.
+"""
 
 import hmac
 import ipaddress
@@ -132,3 +135,40 @@ def _xor_address(transaction: bytes, host: str, port: int) -> bytes:
     mask = int.from_bytes((_COOKIE.to_bytes(4, "big") + transaction)[: len(address.packed)], "big")
     xored = (int(address) ^ mask).to_bytes(len(address.packed), "big")
     return struct.pack("!BBH", 0, 1 if address.version == 4 else 2, port ^ (_COOKIE >> 16)) + xored
+
+
+def plain_request(transaction: bytes) -> bytes:
+    """Write a binding request that anybody answers: no credentials, no attributes. ``transaction`` is 12 random bytes."""
+    return _HEADER.pack(_BINDING_REQUEST, 0, _COOKIE, transaction)
+
+
+def mapped_address(data: bytes, transaction: bytes) -> str:
+    """Read the response to :func:`plain_request`: the address that the request came from.
+
+    Who has not seen the request cannot know the transaction id; nothing else vouches for the answer.
+
+    Raises:
+        MalformedStunError: it is anything but a success response to that request with an address.
+    """
+    if len(data) < _HEADER.size:
+        raise MalformedStunError("shorter than a STUN header")
+    kind, length, cookie, found = _HEADER.unpack_from(data)
+    if kind != _BINDING_SUCCESS or cookie != _COOKIE or length != len(data) - _HEADER.size or not hmac.compare_digest(found, transaction):
+        raise MalformedStunError("not the response to this request")
+    at = _HEADER.size
+    while at + _ATTRIBUTE.size <= len(data):
+        attribute, size = _ATTRIBUTE.unpack_from(data, at)
+        value = data[at + _ATTRIBUTE.size :][:size]
+        if attribute == _XOR_MAPPED_ADDRESS:
+            return _read_xor_address(transaction, value)
+        at += _ATTRIBUTE.size + (size + 3) // 4 * 4
+    raise MalformedStunError("no XOR-MAPPED-ADDRESS")
+
+
+def _read_xor_address(transaction: bytes, value: bytes) -> str:
+    size = {(1, 8): 4, (2, 20): 16}.get((value[1], len(value))) if len(value) > 1 else None
+    if size is None:
+        raise MalformedStunError("an address of neither IP version")
+    mask = _COOKIE.to_bytes(4, "big") + transaction
+    packed = bytes(byte ^ over for byte, over in zip(value[4:], mask, strict=False))
+    return str(ipaddress.ip_address(packed))

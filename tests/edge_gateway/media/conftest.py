@@ -48,6 +48,8 @@ class Room:
         self.engine: UdpMediaEngine | RemoteEngine
         self.offers: dict[str, asyncio.Queue[Offer]] = {}
         self.failures: list[TransportFailed] = []
+        self.over: Callable[[str], str] = lambda sdp: sdp
+        """Makes of the gateway's SDP what the clients are given: another way there."""
         self._connections: list[RTCPeerConnection] = []
 
     def on_offer(self, offer: Offer) -> None:
@@ -75,13 +77,13 @@ class Room:
             connection.addTransceiver(track, direction="sendonly")
         await connection.setLocalDescription(await connection.createOffer())
         published = await self.engine.publish(session, connection.localDescription.sdp)
-        await connection.setRemoteDescription(RTCSessionDescription(published.sdp, "answer"))
+        await connection.setRemoteDescription(RTCSessionDescription(self.over(published.sdp), "answer"))
         await self.connected(connection)
         return connection, {track.kind: track.id for track in published.tracks}
 
     async def answer(self, offer: Offer, connection: RTCPeerConnection) -> dict[str, MediaStreamTrack]:
         """Answer an offer; return the client's tracks by the ids of those they carry."""
-        await connection.setRemoteDescription(RTCSessionDescription(offer.sdp, "offer"))
+        await connection.setRemoteDescription(RTCSessionDescription(self.over(offer.sdp), "offer"))
         await connection.setLocalDescription(await connection.createAnswer())
         await self.engine.answer(offer.session, offer.number, connection.localDescription.sdp)
         await self.connected(connection)

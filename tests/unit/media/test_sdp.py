@@ -170,11 +170,28 @@ def test_an_offer_names_what_it_carries():
     assert answer.lines[0].audio_level
 
 
+def test_tcp_candidates_stand_in_the_first_line_only():
+    """Below UDP's in priority (RFC 6544, 4.2), on the same port; the transport is the first line's (RFC 8843)."""
+    transport = LocalTransport(TRANSPORT.credentials, TRANSPORT.fingerprint, ("192.0.2.1", "2001:db8::1"), 40000, tcp=True)
+    answered = write_answer(offer("chromium-offer"), transport, 5)
+    offered = write_offer([OfferedLine("0", OPUS, None), OfferedLine("1", VP8, None)], transport, 5, 1)
+    for sdp in (answered, offered):
+        first, second = sdp.split("m=")[1:3]
+        assert re.findall(r"a=candidate:(.*)\r\n", first) == [
+            "1 1 udp 2130706431 192.0.2.1 40000 typ host",
+            "2 1 udp 2130706175 2001:db8::1 40000 typ host",
+            "3 1 tcp 1520434687 192.0.2.1 40000 typ host tcptype passive",
+            "4 1 tcp 1520434431 2001:db8::1 40000 typ host tcptype passive",
+        ]
+        assert "tcptype" not in second
+        assert second.count("a=candidate") == 2
+
+
 def test_the_largest_offer_fits_into_a_message():
     """64 m-lines, half of them active video, four addresses: below 64 KiB, as JSON too."""
     active = [OfferedLine(str(mid), VP8, SentStream("s" * 32, "t" * 32, 2**32 - 1, 2**32 - 1)) for mid in range(1000, 1032)]
     dead = [OfferedLine(str(mid), VP8, None) for mid in range(1032, 1064)]
-    transport = LocalTransport(Credentials.fresh(), TRANSPORT.fingerprint, ("255.255.255.255",) * 4, 65535)
+    transport = LocalTransport(Credentials.fresh(), TRANSPORT.fingerprint, ("255.255.255.255",) * 4, 65535, tcp=True)
     assert len(json.dumps(write_offer([*active, *dead], transport, 2**62, 10**6))) < 60_000
 
 

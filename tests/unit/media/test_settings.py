@@ -8,10 +8,13 @@ from shared.contracts.errors import ConfigurationError
 ANYWHERE = "0.0.0.0"  # noqa: S104 - nothing is bound here
 
 
-def test_without_advertise_the_host_is_the_candidate():
-    """One interface, one address."""
-    assert MediaSettings(host="192.0.2.1", port=0).candidates == ("192.0.2.1",)
-    assert MediaSettings(host=ANYWHERE, port=0, advertise=("192.0.2.1", "127.0.0.1")).candidates == ("192.0.2.1", "127.0.0.1")
+def test_hosts_are_one_or_one_of_each_ip_version():
+    """Both versions at once, on the same port."""
+    assert MediaSettings(host="192.0.2.1", port=0).hosts == ("192.0.2.1",)
+    assert MediaSettings(host="192.0.2.1, 2001:db8::1", port=0).hosts == ("192.0.2.1", "2001:db8::1")
+    both = MediaSettings(host=f"{ANYWHERE},::", port=0, advertise=("192.0.2.1", "2001:db8::1"))
+    assert both.advertise == ("192.0.2.1", "2001:db8::1")
+    assert MediaSettings(host=f"{ANYWHERE},::", port=0, advertise=("auto",), stun_server="[2001:db8::2]:3478").hosts == (ANYWHERE, "::")
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,14 @@ def test_without_advertise_the_host_is_the_candidate():
         ({"host": "localhost"}, "'localhost' is not an IP address"),
         ({"host": "192.0.2.1", "advertise": ("gateway.example",)}, "'gateway.example' is not an IP address"),
         ({"host": "192.0.2.1", "advertise": ("2001:db8::1",)}, "another IP version"),
+        ({"host": ""}, "must be one address"),
+        ({"host": "192.0.2.1,192.0.2.2"}, "one of each IP version"),
+        ({"host": f"{ANYWHERE},::", "advertise": ("192.0.2.1",)}, "host :: is every interface"),
+        ({"host": "192.0.2.1", "advertise": ("auto",)}, "needs a STUN server"),
+        ({"host": "192.0.2.1", "stun_server": "stun.example"}, "is not host:port"),
+        ({"host": "192.0.2.1", "stun_server": "stun.example:65536"}, "is not host:port"),
+        ({"host": "192.0.2.1", "tcp_connections": -1}, "tcp_connections"),
+        ({"host": "192.0.2.1", "tcp_connections_per_address": 0}, "tcp_connections"),
         ({"host": "192.0.2.1", "codecs": ("opus", "H265")}, "H265 is not one of opus, VP8"),
         ({"host": "192.0.2.1", "max_subscriptions": 64}, "smaller than max_media_lines"),
     ],

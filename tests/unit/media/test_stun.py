@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge_gateway.media.ice import Credentials, IceLite
-from services.edge_gateway.media.stun import MalformedStunError, binding_response, parse_request
+from services.edge_gateway.media.stun import MalformedStunError, binding_response, mapped_address, parse_request, plain_request
 
 PASSWORD = b"0123456789abcdef0123456789abcdef"
 ADDRESS = ("192.0.2.7", 50000)
@@ -156,3 +156,39 @@ def test_a_peer_that_is_gone_is_not_answered(ice, peer):
     ice.remove(peer)
     ice.remove(peer)
     assert ice.check(request(), ADDRESS, 5.0) is None
+
+
+def answer(address: tuple[str, int] | None, transaction: bytes = b"t" * 12, kind: oracle.Class = oracle.Class.RESPONSE) -> bytes:
+    """Write what a STUN server says."""
+    message = oracle.Message(oracle.Method.BINDING, kind, transaction)
+    message.attributes["SOFTWARE"] = "odd"
+    if address is not None:
+        message.attributes["XOR-MAPPED-ADDRESS"] = address
+    return bytes(message)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_an_own_address_is_read(host):
+    """Of either IP version, from a message of another implementation; and it reads what we ask with."""
+    assert mapped_address(answer((host, 5)), b"t" * 12) == host
+    asked = oracle.parse_message(plain_request(b"t" * 12))
+    assert (asked.message_method, asked.message_class, asked.transaction_id) == (oracle.Method.BINDING, oracle.Class.REQUEST, b"t" * 12)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        answer(("192.0.2.1", 5), transaction=b"u" * 12),
+        answer(("192.0.2.1", 5), kind=oracle.Class.ERROR),
+        answer(None),
+        answer(("192.0.2.1", 5))[:-1],
+        answer(("192.0.2.1", 5)) + b"0000",
+        b"\x01\x01\x00\x04" + answer(None)[4:20] + b"\x00\x20\x00\x00",
+        b"\x01\x01\x00\x08" + answer(None)[4:20] + b"\x00\x20\x00\x04\x00\x03\x00\x05",
+    ],
+)
+def test_what_is_no_answer_to_us_says_nothing(data):
+    """Whoever has not seen the request does not know its transaction id."""
+    with pytest.raises(MalformedStunError):
+        mapped_address(data, b"t" * 12)
