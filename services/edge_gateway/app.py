@@ -112,6 +112,7 @@ class Process:
         self._apps = apps
         self._settings = settings
         self._media_settings = settings.media()
+        self._relays = settings.relays(time.time)
         self._start_media = start_media
         self._new_id = new_id
         self._house: House | None = None
@@ -142,6 +143,7 @@ class Process:
             commands=CommandClient(connection, partitions),
             media=media,
             rooms=rooms,
+            relays=self._relays,
             receipts=receipts,
             hearing=hearing,
             metrics=metrics,

@@ -10,6 +10,7 @@ from services.edge_gateway.media.interface import MediaPlane
 from services.edge_gateway.membership import Membership
 from services.edge_gateway.metrics import GatewayMetrics
 from services.edge_gateway.receipts import ReceiptBook
+from services.edge_gateway.relays import Relays
 from services.edge_gateway.room import LocalRooms
 from shared.clients.commands import CommandClient
 from shared.contracts.ids import RoomKey
@@ -25,6 +26,7 @@ class House:
     commands: CommandClient
     media: MediaPlane
     rooms: LocalRooms
+    relays: Relays
     receipts: ReceiptBook
     hearing: Hearing
     metrics: GatewayMetrics

@@ -167,6 +167,13 @@ class ReconnectRequest(_FromClient):
     id: RequestId
 
 
+class IceServersRequest(_FromClient):
+    """Ask for TURN credentials that last, for a new peer connection."""
+
+    type: Literal["ice_servers"]
+    id: RequestId
+
+
 class Answer(_FromClient):
     """Answer the open offer."""
 
@@ -191,6 +198,7 @@ Request = (
     | SubscribeRequest
     | UnsubscribeRequest
     | ReconnectRequest
+    | IceServersRequest
 )
 FromClient = Annotated[Request | Answer | EndedAck, Field(discriminator="type")]
 _from_client: TypeAdapter[FromClient] = TypeAdapter(FromClient)

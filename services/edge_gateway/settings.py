@@ -2,12 +2,14 @@
 
 import platform
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.edge_gateway.media.settings import MediaSettings, split
+from services.edge_gateway.relays import Relays
 from shared.auth.settings import AppSettings
 from shared.settings import Settings
 
@@ -34,6 +36,12 @@ class GatewaySettings(AppSettings, Settings):
     media_tcp_connections: int = Field(default=500, ge=0)
     """At a time, for browsers whose UDP is blocked; 0 takes none."""
     media_tcp_connections_per_address: int = Field(default=100, ge=1)
+    turn_urls: str = ""
+    """TURN servers that browsers are told of, as RFC 7065 writes them, separated by commas."""
+    turn_secret: SecretStr = SecretStr("")
+    """That they share with the gateways: credentials are made of it."""
+    turn_seconds: int = Field(default=300, ge=60, le=86_400)
+    """How long a credential is good for. A removed user's is not taken back."""
     allowed_origins: str = "*"
     """Origins whose pages may open the signalling socket, separated by commas. A UserSig is the authority, not a cookie."""
     trusted_proxies: str = ""
@@ -71,3 +79,11 @@ class GatewaySettings(AppSettings, Settings):
             tcp_connections=self.media_tcp_connections,
             tcp_connections_per_address=self.media_tcp_connections_per_address,
         )
+
+    def relays(self, now: Callable[[], float]) -> Relays:
+        """Return what clients are told of TURN servers; ``now`` is Unix time in seconds.
+
+        Raises:
+            ConfigurationError: the values contradict each other.
+        """
+        return Relays(split(self.turn_urls), self.turn_secret.get_secret_value(), self.turn_seconds, now)

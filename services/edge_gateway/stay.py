@@ -60,7 +60,8 @@ class Stay:
 
     def describe(self) -> Told:
         """Build what every client is told that is let in."""
-        return {"session": self._membership.session, "attachment": self.attachment, **self._view.describe()}
+        relays = self._house.relays.describe(self._membership.session)
+        return {"session": self._membership.session, "attachment": self.attachment, **relays, **self._view.describe()}
 
     def is_news(self, fact: RoomFact) -> bool:
         """Say whether the client may have to hear of a fact."""
@@ -135,6 +136,8 @@ class Stay:
                 await self.media.subscribe(self._view, request.stream, frozenset())
             case protocol.ReconnectRequest():
                 await self.media.let_go_of_receiving(self._view)
+            case protocol.IceServersRequest():
+                return self._house.relays.describe(self._membership.session)
             case protocol.SwitchRoleRequest():
                 await self._switch_role(request)
                 return None

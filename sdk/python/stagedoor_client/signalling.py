@@ -43,7 +43,8 @@ class SignallingClient:
     """A session's signalling over one socket: requests with their replies, and a queue of all else.
 
     Made by :meth:`open`. What the gateway says by itself is in :attr:`messages`, in order; ``None`` is its end. :attr:`session`,
-    :attr:`token` and :attr:`attachment` (from 1, one more with each resume) are what a join or a resume gave.
+    :attr:`token` and :attr:`attachment` (from 1, one more with each resume) are what a join or a resume gave. So are
+    :attr:`ice_servers`, for peer connections that are made within :attr:`ice_seconds`.
     """
 
     def __init__(self, connection: ClientConnection) -> None:
@@ -52,6 +53,8 @@ class SignallingClient:
         self.session = ""
         self.token = ""
         self.attachment = 0
+        self.ice_servers: list[Message] = []
+        self.ice_seconds = 0
         self._last_id = 0
         self._replies: dict[int, asyncio.Future[Any]] = {}
         self._closed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -143,6 +146,11 @@ class SignallingClient:
         """Say that the application was told of the session's end."""
         await self.send({"type": "ended_ack"})
 
+    async def renew_ice_servers(self) -> list[Message]:
+        """Ask for TURN servers with fresh credentials, as RTCPeerConnection takes them; raises as :meth:`join`."""
+        self._note_relays(await self.request("ice_servers"))
+        return self.ice_servers
+
     def cut(self) -> None:
         """Lose the socket: the TCP connection ends without a close frame, and what was not sent is dropped."""
         self.connection.transport.abort()
@@ -153,6 +161,10 @@ class SignallingClient:
 
     def _attach(self, result: Message, token: str) -> None:
         self.session, self.token, self.attachment = result["session"], token, result["attachment"]
+        self._note_relays(result)
+
+    def _note_relays(self, result: Message) -> None:
+        self.ice_servers, self.ice_seconds = result.get("ice_servers", []), result.get("ice_seconds", 0)
 
     async def _read(self) -> None:
         try:

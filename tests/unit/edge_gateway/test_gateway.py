@@ -52,6 +52,7 @@ def house():
         commands=None,
         media=SilentMedia(None, None),
         rooms=LocalRooms(),
+        relays=None,
         receipts=ReceiptBook(EDGE, None, lambda: 0, lambda _written: None, pytest.fail),
         hearing=None,
         metrics=GatewayMetrics(),
