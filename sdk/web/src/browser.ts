@@ -1,11 +1,15 @@
 import type { Platform, Socket, SocketEvents } from './platform.js';
 
+// max-bundle: the gateway has one transport, so nothing is gathered for a second one.
+const BUNDLE_POLICY = 'max-bundle';
+
 /** The real browser. */
 export const browser: Platform = {
   pageProtocol: () => location.protocol,
   openSocket,
-  // max-bundle: the gateway has one transport, so nothing is gathered for a second one.
-  openPeerConnection: () => new RTCPeerConnection({ bundlePolicy: 'max-bundle' }),
+  openPeerConnection: () => new RTCPeerConnection({ bundlePolicy: BUNDLE_POLICY }),
+  setIce: (connection, iceServers, iceTransportPolicy) =>
+    connection.setConfiguration({ bundlePolicy: BUNDLE_POLICY, iceServers, iceTransportPolicy }),
   sendableCodecs: (kind) => RTCRtpSender.getCapabilities(kind)?.codecs ?? [],
   get captureDevices() {
     // Declared as always there, but undefined on http:// addresses other than this machine's own.

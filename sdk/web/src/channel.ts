@@ -3,8 +3,9 @@ import type { Role } from './checks.js';
 import { join, rejoin, resume, type Attachment, type Entry, type Stay } from './entry.js';
 import { RtcError, wordsOf } from './errors.js';
 import { inTime } from './in-time.js';
-import type { BannedNotice, GatewayMessage, JoinFields, MediaLost, Offer, RoomMessage, RoomView } from './messages.js';
-import type { Platform } from './platform.js';
+import type { BannedNotice, GatewayMessage, IceServers, JoinFields, MediaLost, Offer, RoomMessage, RoomView } from './messages.js';
+import type { PeerConnection, Platform } from './platform.js';
+import { Relays, type Way } from './relays.js';
 import { RequestRefused, Signalling } from './signalling.js';
 
 const REPLY_TIMEOUT_MS = 10_000;
@@ -49,6 +50,7 @@ export class Channel {
   readonly #address: string;
   readonly #events: ChannelEvents;
   readonly #unanswered = new Set<Question>();
+  readonly #relays: Relays;
   /** Left alone because a resume was not answered: the session may live on one of them, which to close would be a leave. */
   readonly #abandoned: Signalling[] = [];
   readonly #first: Signalling;
@@ -65,8 +67,9 @@ export class Channel {
   #pauseTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** Dials at once; throws what the browser throws. */
-  constructor(platform: Platform, address: string, events: ChannelEvents) {
+  constructor(platform: Platform, address: string, way: Way, events: ChannelEvents) {
     this.#platform = platform;
+    this.#relays = new Relays(platform, way, () => this.request<IceServers>('ice_servers', {}));
     this.#address = address;
     this.#events = events;
     this.#first = this.#current = this.#dial();
@@ -80,6 +83,7 @@ export class Channel {
   async join(fields: JoinFields): Promise<RoomView> {
     const attachment = await join(this.#first, fields);
     this.#stay = attachment.stay;
+    this.#relays.note(attachment);
     return attachment;
   }
 
@@ -100,6 +104,11 @@ export class Channel {
     } finally {
       if (question) this.#unanswered.delete(question);
     }
+  }
+
+  /** To be called before a peer connection looks for its candidates. */
+  async prepare(connection: PeerConnection): Promise<void> {
+    await this.#relays.prepare(connection);
   }
 
   async switchRole(role: Role): Promise<void> {
@@ -277,6 +286,7 @@ export class Channel {
     this.#stay = attachment.stay;
     this.#hasTimedOut = false;
     this.#attachedAt = this.#platform.now();
+    this.#relays.note(attachment);
     const again = Array.from(this.#unanswered);
     this.#events.restored(attachment);
     for (const question of again) this.#ask(question);

@@ -95,6 +95,22 @@ export function checkRole(role: unknown, mode: 'rtc' | 'live'): void {
   if (mode !== 'live') throw invalid('switchRole can only be called in live mode.', call);
 }
 
+export function checkIcePolicy(policy: unknown, call: string): void {
+  check('proxyServer.iceTransportPolicy', policy, { types: ['string'], values: ['all', 'relay'] }, call);
+}
+
+/** From the vendor's way of writing a TURN server, `host:port`, to the browser's. */
+export function checkTurnServer(server: unknown, call: string): RTCIceServer {
+  checkFields('turnServer', server, call, {
+    url: REQUIRED_TEXT,
+    username: OPTIONAL_TEXT,
+    credential: OPTIONAL_TEXT,
+  });
+  const { url, username, credential } = server as { url: string; username?: string; credential?: string };
+  const urls = /^turns?:/.test(url) ? url : `turn:${url}`;
+  return { urls, ...(username !== undefined && { username }), ...(credential !== undefined && { credential }) };
+}
+
 export function checkStreamConfig(config: unknown): asserts config is StreamConfig {
   const call = 'createStream()';
   const fields = checkFields('streamConfig', config, call, {

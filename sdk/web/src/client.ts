@@ -1,8 +1,10 @@
 import { ClientBanned } from './banned.js';
 import {
+  checkIcePolicy,
   checkJoinOptions,
   checkRole,
   checkSubscribeOptions,
+  checkTurnServer,
   invalid,
   type ClientConfig,
   type JoinOptions,
@@ -31,7 +33,14 @@ export interface ClientEvents {
 }
 
 export interface ProxyServer {
-  websocketProxy: string;
+  websocketProxy?: string;
+  /** `relay`: media goes through TURN servers only. The vendor's v5 has it here, too. */
+  iceTransportPolicy?: RTCIceTransportPolicy;
+}
+
+export interface TurnServer extends Omit<RTCIceServer, 'urls'> {
+  /** With or without `turn:` before it. */
+  url: string;
 }
 
 export interface PublishOptions {
@@ -50,6 +59,8 @@ export class Client {
   readonly #config: ClientConfig;
   readonly #emitter = new Emitter<ClientEvents>();
   #gateway: string | undefined;
+  #turnServers: RTCIceServer[] | undefined;
+  #icePolicy: RTCIceTransportPolicy | undefined;
   #session: Session | null = null;
   #state: ConnectionState = 'DISCONNECTED';
 
@@ -76,9 +87,22 @@ export class Client {
 
   /** The gateway of this client, where it is not the page's. */
   setProxyServer(proxyServer: string | ProxyServer): void {
+    const call = 'setProxyServer()';
     const isObject = typeof proxyServer === 'object' && (proxyServer as unknown) !== null;
-    const address: unknown = isObject ? proxyServer.websocketProxy : proxyServer;
-    this.#gateway = signalAddress(address, this.#page.platform.pageProtocol(), 'setProxyServer()');
+    const { websocketProxy, iceTransportPolicy } = isObject
+      ? proxyServer
+      : { websocketProxy: proxyServer, iceTransportPolicy: undefined };
+    checkIcePolicy(iceTransportPolicy, call);
+    if (websocketProxy !== undefined || iceTransportPolicy === undefined) {
+      this.#gateway = signalAddress(websocketProxy, this.#page.platform.pageProtocol(), call);
+    }
+    this.#icePolicy = iceTransportPolicy;
+  }
+
+  /** TURN servers of the application's own, in place of those that the gateway names; for the next join(). */
+  setTurnServer(config: TurnServer | TurnServer[]): void {
+    const call = 'setTurnServer()';
+    this.#turnServers = [config].flat().map((server: unknown) => checkTurnServer(server, call));
   }
 
   async join(options: JoinOptions): Promise<void> {
@@ -165,9 +189,10 @@ export class Client {
 
   #openSession(address: string, place: string): Session {
     const { platform, occupied } = this.#page;
+    const way = { servers: this.#turnServers, policy: this.#icePolicy };
     let session: Session;
     try {
-      session = new Session(platform, address, this.#config.autoSubscribe ?? true, this.#sessionEvents(place));
+      session = new Session(platform, address, way, this.#config.autoSubscribe ?? true, this.#sessionEvents(place));
     } catch (thrown) {
       const text = `the gateway cannot be dialled: ${wordsOf(thrown)}`;
       throw new RtcError('SIGNAL_CHANNEL_SETUP_FAILED', text, { call: 'join()', cause: thrown });

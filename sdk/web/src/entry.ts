@@ -1,6 +1,14 @@
 import { RtcError, wordsOf } from './errors.js';
 import { inTime } from './in-time.js';
-import type { BannedNotice, JoinFields, JoinResult, RequestFailure, ResumeResult, RoomView } from './messages.js';
+import type {
+  BannedNotice,
+  IceServers,
+  JoinFields,
+  JoinResult,
+  RequestFailure,
+  ResumeResult,
+  RoomView,
+} from './messages.js';
 import { RequestRefused, type Signalling } from './signalling.js';
 
 /** The vendor's. */
@@ -16,7 +24,7 @@ export interface Stay {
 }
 
 /** A session on a socket: what is there, and what of its media. */
-export interface Attachment extends RoomView {
+export interface Attachment extends RoomView, IceServers {
   stay: Stay;
   media: boolean;
   published: string | null;
@@ -69,8 +77,8 @@ export async function rejoin(socket: Signalling, fields: JoinFields): Promise<En
 
 async function enter(socket: Signalling, fields: JoinFields, timeoutMs: number): Promise<Attachment> {
   const result = await inTime(socket.request<JoinResult>('join', fields), 'join', timeoutMs);
-  const { session, token, peers, streams } = result;
-  return { stay: { fields, session, token }, media: false, published: null, peers, streams };
+  const { session, token, ...rest } = result;
+  return { ...rest, stay: { fields, session, token }, media: false, published: null };
 }
 
 function afterRefusal(failure: RequestFailure): Entry {

@@ -3,7 +3,7 @@ import { createTrtc, type Trtc } from './trtc.js';
 
 export type { ClientBanned } from './banned.js';
 export type { ClientConfig, JoinOptions, PlayOptions, Role, RoomId, StreamConfig, SubscribeOptions } from './checks.js';
-export type { Client, ClientEvents, ConnectionState, ProxyServer, PublishOptions } from './client.js';
+export type { Client, ClientEvents, ConnectionState, ProxyServer, PublishOptions, TurnServer } from './client.js';
 export type { ErrorCodes, ErrorName, RtcError } from './errors.js';
 export type { LocalStream } from './local-stream.js';
 export type { RemoteStream } from './remote-stream.js';

@@ -31,13 +31,20 @@ export interface RoomView {
   streams: StreamInfo[];
 }
 
-export interface JoinResult extends RoomView {
+/** Absent: the gateway has none. */
+export interface IceServers {
+  ice_servers?: RTCIceServer[];
+  /** How long their credentials are good. */
+  ice_seconds?: number;
+}
+
+export interface JoinResult extends RoomView, IceServers {
   session: string;
   /** A secret: whoever shows it may take the session over. */
   token: string;
 }
 
-export interface ResumeResult extends RoomView {
+export interface ResumeResult extends RoomView, IceServers {
   role: Role;
   /** Whether both peer connections of the former socket live on. */
   media: boolean;

@@ -4,6 +4,8 @@ export interface Platform {
   pageProtocol(): string;
   openSocket(address: string, events: SocketEvents): Socket;
   openPeerConnection(): PeerConnection;
+  /** Before the connection looks for candidates. */
+  setIce(connection: PeerConnection, servers: RTCIceServer[], policy: RTCIceTransportPolicy): void;
   /** What this browser can send, to choose codecs from. Empty when it does not say. */
   sendableCodecs(kind: 'audio' | 'video'): RTCRtpCodec[];
   /** Undefined where the browser has no devices to give: no secure context. */
@@ -39,6 +41,7 @@ export type PeerConnection = Pick<
   | 'createOffer'
   | 'getStats'
   | 'getTransceivers'
+  | 'setConfiguration'
   | 'setLocalDescription'
   | 'setRemoteDescription'
 >;

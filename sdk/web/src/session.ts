@@ -6,6 +6,7 @@ import type { LocalStream } from './local-stream.js';
 import type { BannedNotice, JoinFields, RoomMessage, RoomView, StreamInfo } from './messages.js';
 import type { Platform } from './platform.js';
 import { Publisher } from './publisher.js';
+import type { Way } from './relays.js';
 import { RemoteStream } from './remote-stream.js';
 import { Roster } from './roster.js';
 import { RequestRefused } from './signalling.js';
@@ -42,11 +43,11 @@ export class Session {
   #publisher: Publisher | null = null;
   #state: 'joining' | 'joined' | 'ended' = 'joining';
 
-  constructor(platform: Platform, address: string, autoSubscribe: boolean, events: SessionEvents) {
+  constructor(platform: Platform, address: string, way: Way, autoSubscribe: boolean, events: SessionEvents) {
     this.#platform = platform;
     this.#events = events;
     this.#autoSubscribe = autoSubscribe;
-    this.#channel = new Channel(platform, address, {
+    this.#channel = new Channel(platform, address, way, {
       received: (message) => {
         if (message.type === 'offer') this.#subscriber.onOffer(message);
         else if (message.type === 'media_lost') this.#renewMedia(message.connection);

@@ -202,16 +202,23 @@ export class Subscriber {
 
   async #answer(offer: Offer, isOver: () => boolean): Promise<void> {
     if (isOver()) return;
-    const connection = (this.#connection ??= this.#platform.openPeerConnection());
+    const connection = this.#connection ?? (await this.#open());
+    // During an await the session may have ended, or its socket: the offer comes again over the next.
+    if (isOver()) return;
     await connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
     const answer = await connection.createAnswer();
     await connection.setLocalDescription(answer);
     if (connection !== this.#watched) this.#watch(connection);
-    // During the awaits the session may have ended, or its socket: the offer comes again over the next.
     if (isOver()) return;
     this.#channel.answer(offer.number, answer.sdp);
     this.#lastOffer = offer;
     this.#handOut();
+  }
+
+  async #open(): Promise<PeerConnection> {
+    const connection = (this.#connection = this.#platform.openPeerConnection());
+    await this.#channel.prepare(connection);
+    return connection;
   }
 
   #watch(connection: PeerConnection): void {

@@ -109,6 +109,7 @@ export class Uplink {
   }
 
   async #negotiate(): Promise<void> {
+    await this.#channel.prepare(this.#connection);
     const offer = await this.#connection.createOffer();
     await this.#connection.setLocalDescription(offer);
     // At once, without candidates: the gateway takes the address from the first check that it hears.

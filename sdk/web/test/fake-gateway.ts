@@ -224,6 +224,11 @@ export class FakePlatform implements Platform {
     return connection as unknown as PeerConnection;
   }
 
+  setIce(connection: PeerConnection, servers: RTCIceServer[], policy: RTCIceTransportPolicy): void {
+    const names = servers.map((server) => `${String(server.urls)} ${server.username ?? ''}`.trim());
+    (connection as unknown as FakePeerConnection).steps.push(`ice ${[...names, policy].join(' ')}`);
+  }
+
   sendableCodecs(): RTCRtpCodec[] {
     return this.codecs;
   }

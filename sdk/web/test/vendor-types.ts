@@ -26,7 +26,15 @@ import TRTC from '../src/index.js';
 type StreamMember =
   'play' | 'stop' | 'resume' | 'getId' | 'getUserId' | 'hasAudio' | 'hasVideo' | 'getAudioTrack' | 'getVideoTrack';
 type ClientMember =
-  'setProxyServer' | 'join' | 'leave' | 'publish' | 'unpublish' | 'subscribe' | 'unsubscribe' | 'switchRole';
+  | 'setProxyServer'
+  | 'setTurnServer'
+  | 'join'
+  | 'leave'
+  | 'publish'
+  | 'unpublish'
+  | 'subscribe'
+  | 'unsubscribe'
+  | 'switchRole';
 
 type ClaimedClient = Pick<VendorClient, ClientMember>;
 type ClaimedLocalStream = Pick<VendorLocalStream, StreamMember | 'initialize' | 'close'>;
