@@ -92,12 +92,14 @@ $(EXAMPLES_STAMP): examples/package.json examples/package-lock.json $(STAMP)
 $(SDK): $(SDK_STAMP) $(SDK_SOURCES)
 	cd sdk/web && $(NPM) run build
 
-# libatomic1 is for the node that drives Chromium, and has no program to look for.
-PACKAGES := chromium firefox-esr iproute2 libatomic1
+# libatomic1 is for the node that drives Chromium, and has no program to look for. Of coturn only the program is wanted: Debian
+# would start it as a service, open to anybody.
+PACKAGES := chromium firefox-esr coturn iproute2 libatomic1
 browsers:
-	@{ command -v chromium && command -v firefox-esr && command -v ip && /sbin/ldconfig -p | grep libatomic.so.1; } >/dev/null || \
-	if [ "$$(id -u)" = 0 ]; then apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES); \
-	else echo "The browser tests need Debian packages: sudo apt-get install --no-install-recommends $(PACKAGES)"; exit 1; fi
+	@{ command -v chromium && command -v firefox-esr && command -v turnserver && command -v ip && /sbin/ldconfig -p | grep libatomic.so.1; } >/dev/null || \
+	if [ "$$(id -u)" = 0 ]; then \
+	{ command -v turnserver >/dev/null || [ ! -d /run/systemd/system ] || systemctl mask --quiet coturn; } && apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $(PACKAGES); \
+	else echo "The tests need Debian packages: sudo systemctl mask coturn; sudo apt-get install --no-install-recommends $(PACKAGES)"; exit 1; fi
 
 # Debian's package would start a server; its rule checker alone is enough, and unpacking it needs no rights.
 promtool:

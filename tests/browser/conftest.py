@@ -92,10 +92,12 @@ class Visits:
             setting = {"permission": {"name": name}, "setting": "denied", "origin": page.url, "browserContextId": context}
             await session.send("Browser.setPermission", setting)
 
-    async def application(self, user, room, *, mode="rtc", role="anchor", publishes=False, **config):
-        """Open a page, join with the SDK, and publish if asked to."""
+    async def application(self, user, room, *, mode="rtc", role="anchor", publishes=False, proxy=None, **config):
+        """Open a page, join with the SDK, with what setProxyServer is to be told, and publish if asked to."""
         it = Application(self.stagedoor, await self.page(), user, room, mode=mode, role=role)
         await it.prepare(**config)
+        if proxy:
+            await it.page.evaluate("(proxy) => watch.client.setProxyServer(proxy)", proxy)
         assert await it.join() == {"resolved": True}
         if publishes:
             await it.publish()

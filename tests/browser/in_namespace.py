@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a program in a network of its own: loopback, and one interface with an address as on a LAN.
+"""Run a program in a network of its own: loopback, and one interface with addresses of both IP versions as on a LAN.
 
     tests/browser/in_namespace.py PROGRAM ARGUMENT...
 
@@ -18,14 +18,22 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
 ADDRESS = "10.77.0.1"
+ADDRESS_6 = "fd77::1"
+TURN_ADDRESS = "10.77.0.3"
+"""Of a server that is none of ours."""
 STEPS = (
     "link set lo up",
     "link add lan0 type veth peer name lan1",
     f"address add {ADDRESS}/24 dev lan0",
+    f"address add {TURN_ADDRESS}/24 dev lan0",
+    f"-6 address add {ADDRESS_6}/64 dev lan0 nodad",
     "link set lan0 up",
     "link set lan1 up",
     # A page that has not asked for camera or microphone gathers the address of the default route only.
     "route add default via 10.77.0.2 dev lan0",
+    "-6 route add default via fd77::2 dev lan0",
+    # What is local comes later than usual, so that tests can forbid some of it before.
+    *(f"{version} rule {change}" for version in ("-4", "-6") for change in ("add pref 10 lookup local", "del pref 0")),
 )
 
 
@@ -70,14 +78,19 @@ def enter() -> None:
 
 def build() -> None:
     """Make the interfaces."""
-    # Other users than root often have no sbin in their path.
-    ip = shutil.which("ip", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
-    if ip is None:
-        raise SystemExit("ip is missing: apt-get install iproute2")
     for step in STEPS:
-        done = subprocess.run([ip, *step.split()], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"no network of its own here: ip {step}: {done.stderr.strip()}")
+        ip(step)
+
+
+def ip(step: str) -> None:
+    """Change the network with iproute2's words."""
+    # Other users than root often have no sbin in their path.
+    program = shutil.which("ip", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
+    if program is None:
+        raise SystemExit("ip is missing: apt-get install iproute2")
+    done = subprocess.run([program, *step.split()], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"no network of its own here: ip {step}: {done.stderr.strip()}")
 
 
 if __name__ == "__main__":

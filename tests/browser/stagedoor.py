@@ -29,8 +29,10 @@ class Stagedoor:
     grace = 3.0
     """Seconds that a session outlives a lost connection."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, **settings):
         self.directory = directory
+        self.settings = settings
+        """Further ones, over what it would be told by itself: the variables without ``STAGEDOOR_``."""
         self.ports = {name: free_port() for name in PORTS}
         self.url = f"http://127.0.0.1:{self.ports['GATEWAY']}/"
         self.process = None
@@ -42,7 +44,8 @@ class Stagedoor:
         """What `stagedoor` reads; nothing of the outer environment that begins alike comes in."""
         outer = {name: value for name, value in os.environ.items() if not name.startswith("STAGEDOOR_")}
         ports = {f"STAGEDOOR_{name}_PORT": str(port) for name, port in self.ports.items()}
-        return outer | ports | {"STAGEDOOR_DATA_DIR": str(self.directory), "STAGEDOOR_RECONNECT_GRACE": str(self.grace)}
+        own = {"DATA_DIR": str(self.directory), "RECONNECT_GRACE": str(self.grace)} | self.settings
+        return outer | ports | {f"STAGEDOOR_{name}": value for name, value in own.items()}
 
     async def start(self):
         """Start it and wait until it says that it runs."""

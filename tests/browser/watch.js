@@ -69,6 +69,19 @@
     return (await reports('transport')).reduce((sum, one) => sum + one.packetsReceived, 0);
   }
 
+  // The ways that media takes: [{local, protocol, address}], the gateway's address being a relay's peer, too.
+  async function ways() {
+    const all = await Promise.all(connections.map((connection) => connection.getStats()));
+    return all.flatMap((stats) => {
+      const transport = [...stats.values()].find((one) => one.type === 'transport');
+      const pair = stats.get(transport?.selectedCandidatePairId);
+      if (pair?.state !== 'succeeded') return [];
+      const local = stats.get(pair.localCandidateId);
+      const { protocol, address } = stats.get(pair.remoteCandidateId);
+      return [{ local: [local.candidateType, local.relayProtocol].filter(Boolean).join(' over '), protocol, address }];
+    });
+  }
+
   // What plays in an element of the page: {audio: {packets, ...}, video: {...}}, null where nothing does.
   async function playing(selector) {
     const stats = await incoming();
@@ -133,6 +146,7 @@
     sentPackets,
     receivedPackets,
     arrivedPackets,
+    ways,
     playing,
     createClient,
     publish,

@@ -110,7 +110,7 @@ class UdpMux:
     def receive(self, datagram: memoryview, source: TcpConnection, now: float) -> None:
         """See :class:`~services.edge_gateway.media.tcp.Receiver`."""
         self._in.view[: len(datagram)] = datagram
-        self._take(len(datagram), source, now)
+        self._take(self._in, len(datagram), source, now)
 
     def heard(self, source: TcpConnection) -> float | None:
         """See :class:`~services.edge_gateway.media.tcp.Receiver`."""
@@ -133,17 +133,17 @@ class UdpMux:
                 length, address = receive(view)
             except OSError:  # nothing more, or an ICMP error of an earlier send
                 return
-            self._take(length, address, now)
+            self._take(self._in, length, address, now)
 
-    def _take(self, length: int, address: Address, now: float) -> None:
-        """Take what was put into ``_in``."""
+    def _take(self, buffer: Buffer, length: int, address: Address, now: float) -> None:
+        """Take one datagram; the buffer is the caller's again afterwards."""
         if not length:
             return
-        view = self._receiving
+        view = buffer.view
         first = view[0]
         if first >= 128:
             if first < 192 and (route := self._routes.get(address)) is not None and self.may_forward:
-                route.on_srtp(self._in, length, now)
+                route.on_srtp(buffer, length, now)
         elif first < 4:
             response = self.ice.check(bytes(view[:length]), address, now)
             if response is not None:

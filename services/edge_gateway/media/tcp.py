@@ -13,7 +13,7 @@ import struct
 import termios
 import time
 from collections import Counter
-from typing import Protocol
+from typing import Protocol, cast
 
 import structlog
 
@@ -97,8 +97,8 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop: begin, if there is room."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's has the same methods, and is no subclass.
+        self._transport = cast("asyncio.Transport", transport)
         self.host, self.port = (transport.get_extra_info("peername") or ("", 0))[:2]
         if not self._listener.admit(self):
             self.reset()

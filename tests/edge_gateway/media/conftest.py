@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 
 import aioice.ice
 import pytest
-from aiortc import RTCBundlePolicy, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+import uvloop
+from aiortc import RTCBundlePolicy, RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack, VideoStreamTrack
 from av import VideoFrame
 
@@ -20,6 +21,16 @@ from services.edge_gateway.media.settings import MediaSettings
 
 PATIENCE = 10.0
 """Seconds until a test that waits for an event gives up."""
+
+
+BOTH_LOOPS = {"test_tcp.py", "test_coturn.py"}
+"""Services run on uvloop, whose transports and socket calls are its own."""
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run what hangs on the loop's own ways on both."""
+    asyncios = {"asyncio": asyncio.new_event_loop}
+    return asyncios | {"uvloop": uvloop.new_event_loop} if item.path.name in BOTH_LOOPS else asyncios
 
 
 class Picture(VideoStreamTrack):
@@ -50,6 +61,7 @@ class Room:
         self.failures: list[TransportFailed] = []
         self.over: Callable[[str], str] = lambda sdp: sdp
         """Makes of the gateway's SDP what the clients are given: another way there."""
+        self.ice_servers: list[RTCIceServer] = []
         self._connections: list[RTCPeerConnection] = []
 
     def on_offer(self, offer: Offer) -> None:
@@ -66,7 +78,7 @@ class Room:
 
     def connection(self) -> RTCPeerConnection:
         """Make a client's peer connection."""
-        connection = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=self.ice_servers, bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
         self._connections.append(connection)
         return connection
 
