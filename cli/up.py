@@ -37,6 +37,8 @@ _NEEDS = {
     "admin_api": sorted(_SECRETS),
 }
 """What each service is told of the credentials: no more than it needs."""
+_OTHERS = {"room_registry": {"STAGEDOOR_TURN_SECRET"}, "edge_gateway": set[str](), "admin_api": {"STAGEDOOR_TURN_SECRET"}}
+"""Secrets of the environment that a service has no use for."""
 
 
 class UpSettings(EnvironmentSettings):
@@ -147,7 +149,7 @@ class Machine:
             # There is no other gateway to move to.
             "STAGEDOOR_DRAIN_SECONDS": "0",
             "STAGEDOOR_SDK_DIR": str(Path(__file__).parent.parent / "sdk/web/dist"),
-            **{variable: value for variable, value in os.environ.items() if variable not in _SECRETS},
+            **{variable: value for variable, value in os.environ.items() if variable not in _SECRETS | _OTHERS[name]},
             **{needed: self._credentials[needed] for needed in _NEEDS[name]},
             "STAGEDOOR_NATS_URL": self._nats.url,
             "STAGEDOOR_HOST": "127.0.0.1",
@@ -234,6 +236,7 @@ def _check_ports(settings: UpSettings) -> None:
     for name, port in tcp.items():
         _check_port(name, port, socket.SOCK_STREAM, "TCP")
     _check_port("media_port", settings.media_port, socket.SOCK_DGRAM, "UDP")
+    _check_port("media_port", settings.media_port, socket.SOCK_STREAM, "TCP")
 
 
 def _check_port(name: str, port: int, kind: socket.SocketKind, protocol: str) -> None:
@@ -273,7 +276,7 @@ def _welcome(settings: UpSettings, credentials: dict[str, str]) -> str:
         "Stagedoor is running.",
         f"  page         http://127.0.0.1:{settings.gateway_port}/",
         f"  admin API    http://127.0.0.1:{settings.admin_port}/",
-        f"  media        UDP port {settings.media_port} on {', '.join(addresses)}",
+        f"  media        UDP and TCP port {settings.media_port} on {', '.join(addresses)}",
         f"  credentials  {settings.data_dir / 'dev.env'}",
         f"  logs         {settings.data_dir}/*.log",
         "",

@@ -81,7 +81,7 @@ async def test_one_command_starts_everything_and_says_what_to_do_next(up):
     await up.until("Ctrl-C ends all of it.")
     assert f"http://127.0.0.1:{up.environment['STAGEDOOR_GATEWAY_PORT']}/" in up.printed
     assert f"http://127.0.0.1:{up.environment['STAGEDOOR_ADMIN_PORT']}/" in up.printed
-    assert f"UDP port {up.environment['STAGEDOOR_MEDIA_PORT']}" in up.printed
+    assert f"UDP and TCP port {up.environment['STAGEDOOR_MEDIA_PORT']}" in up.printed
     assert len(re.findall(r"^  \.venv/bin/stagedoor (?:rooms|remove|dismiss)", up.printed, re.MULTILINE)) == 3
     credentials = Path(up.environment["STAGEDOOR_DATA_DIR"]) / "dev.env"
     assert stat.S_IMODE(credentials.stat().st_mode) == 0o600
