@@ -94,7 +94,7 @@ class UdpMux:
         if isinstance(address, TcpConnection):
             address.send(data)
             return
-        with contextlib.suppress(OSError, KeyError):
+        with contextlib.suppress(OSError):
             self._sockets[AF_INET if len(address) == _IPV4_LENGTH else AF_INET6].sendto(data, address)
 
     def drop_unsent(self, address: Address) -> None:

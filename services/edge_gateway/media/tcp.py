@@ -41,6 +41,11 @@ _LINGER_NOT = struct.pack("ii", 1, 0)
 class Receiver(Protocol):
     """Gets what arrives."""
 
+    @property
+    def may_forward(self) -> bool:
+        """Whether media may pass now."""
+        ...
+
     def receive(self, datagram: memoryview, source: "TcpConnection", now: float) -> None:
         """Take one frame; the memory is the connection's again when this returns."""
         ...
@@ -206,7 +211,11 @@ class TcpListener:
     def _tick(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_TICK, self._tick)
         now = time.monotonic()
+        may_forward = self.receiver.may_forward
         for connection in list(self._connections):
+            if not may_forward:
+                # What was sent in time and has not left is too late.
+                connection.drop_unsent()
             heard = self.receiver.heard(connection)
             if heard is not None:
                 connection.used_at = now

@@ -150,6 +150,28 @@ async def test_a_slow_reader_is_cut(room):
         await until(lambda: not of(room.engine))
 
 
+async def test_after_the_deadline_nothing_that_waits_leaves(room):
+    """A gateway that is cut off goes silent: who reads slowly does not get the rest later."""
+    async with connected(room) as (reader, writer), connected(room) as (_, other):
+        reader._transport.pause_reading()
+        for each in (writer, other):
+            each.write(frame(b"\x80"))
+        await until(lambda: len(of(room.engine)) == 2)
+        (slow,) = [one for one in of(room.engine) if (one.host, one.port) == writer.get_extra_info("sockname")]
+        while slow._transport.get_write_buffer_size() < 100_000:
+            room.engine._mux.send(bytes(1200), slow)
+            await asyncio.sleep(0)
+        room.engine._tcp._tick()
+        assert not slow._transport.is_closing()
+        room.engine.allow_until(0.0)
+        room.engine._tcp._tick()
+        reader._transport.resume_reading()
+        with pytest.raises(ConnectionResetError):
+            while await reader.read(65536):
+                pass
+        assert len(of(room.engine)) == 1
+
+
 async def test_frames_arrive_in_any_pieces(room):
     """TCP knows no datagrams: a check that comes byte by byte is answered, and so is one that came with half of the next."""
     published, _ = await room.publish("ann", room.picture(BRIGHT))
