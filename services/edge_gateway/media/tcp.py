@@ -35,7 +35,8 @@ _UNUSED = 10.0
 _SILENT = 30.0
 """Seconds without an authentic check after which one in use is closed (RFC 7675, 5.1)."""
 _TICK = 1.0
-_LINGER_NOT = struct.pack("ii", 1, 0)
+_THROW_AWAY, _SEND_ALL = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
+"""What the kernel does with what it has when a connection ends: values of SO_LINGER."""
 
 
 class Receiver(Protocol):
@@ -91,13 +92,13 @@ class TcpConnection(asyncio.BufferedProtocol):
 
     def close(self) -> None:
         """End it, when all is sent."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _SEND_ALL)
             self._transport.close()
 
     def reset(self) -> None:
         """End it, and throw away what waits, in this process and in the kernel."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,10 +106,12 @@ class TcpConnection(asyncio.BufferedProtocol):
         # uvloop's has the same methods, and is no subclass.
         self._transport = cast("asyncio.Transport", transport)
         self.host, self.port = (transport.get_extra_info("peername") or ("", 0))[:2]
+        connected = transport.get_extra_info("socket")
+        # From the beginning: the kernel closes the sockets of a process that is killed, and nothing may leave after that either.
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _THROW_AWAY)
         if not self._listener.admit(self):
             self.reset()
             return
-        connected = transport.get_extra_info("socket")
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_STALLED * 1000))
 

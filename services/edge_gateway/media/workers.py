@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from services.edge_gateway.media.advertise import candidates
 from services.edge_gateway.media.interface import Offer, TransportFailed
 from services.edge_gateway.media.remote import RemoteEngine
 from services.edge_gateway.media.settings import MediaSettings
@@ -29,8 +30,10 @@ class MediaWorkers:
         """Start as many workers as the settings say; for the rest see :meth:`.remote.RemoteEngine.start`.
 
         Raises:
-            ConfigurationError: a UDP port cannot be had.
+            ConfigurationError: a port cannot be had, or the address to advertise is not found.
         """
+        # Once for all: a worker that takes another's place later is told what was found.
+        settings = replace(settings, advertise=await candidates(settings))
         ports = range(settings.port, settings.port + settings.workers) if settings.port else [0] * settings.workers
         starting = (RemoteEngine.start(replace(settings, port=port), on_offer, on_failed, log_level=log_level) for port in ports)
         outcomes = await asyncio.gather(*starting, return_exceptions=True)
