@@ -22,7 +22,9 @@ def main() -> None:
     # What `stagedoor up` generated here serves all commands; the environment wins.
     data_dir = Path(os.environ.get("STAGEDOOR_DATA_DIR") or ".stagedoor")
     for name, value in dotenv_values(data_dir / "dev.env").items():
-        os.environ.setdefault(name, value or "")
+        # Who comes with a key of the bus comes without its token.
+        if name != "STAGEDOOR_NATS_TOKEN" or "STAGEDOOR_NATS_NKEY_FILE" not in os.environ:
+            os.environ.setdefault(name, value or "")
     logging.configure("stagedoor", "error")
     parser = argparse.ArgumentParser(prog="stagedoor", description="Real-time rooms where a kick is a transaction.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
