@@ -129,8 +129,10 @@ class Worker:
         code = await _reap(self._process, _END_SECONDS if self._closing else 0)
         at = time.time()
         await self._channel.close()
-        say = log.info if self._closing else log.error
-        say("media_worker_ended", pid=self.pid, code=code, reason=reason, calls=len(self._calls))
+        if self._closing:
+            log.info("media_worker_ended", pid=self.pid, code=code, reason=reason, calls=len(self._calls))
+        else:
+            log.error("media_worker_ended", pid=self.pid, code=code, reason=reason, calls=len(self._calls))
         for answer in self._calls.values():
             if not answer.done():
                 answer.set_exception(WorkerLostError(at))
