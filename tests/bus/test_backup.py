@@ -1,9 +1,12 @@
 """Copies of streams on a real nats-server, larger than what the server sends without hearing that it arrives."""
 
+import contextlib
 import secrets
 
+import nats
 import pytest
 
+from cli.nats_server import LocalNats
 from shared.bus.backup import copy_in, copying_out
 from shared.contracts.errors import ConfigurationError, UnavailableError
 
@@ -35,6 +38,30 @@ async def test_a_copy_is_the_stream(bus, js):
     info = await js.stream_info("BIG")
     assert (info.state.last_seq, info.config.metadata["whose"]) == (MESSAGES, "ours")
     assert (await js.publish("big.next", b"")).seq == MESSAGES + 1
+
+
+async def test_what_a_backups_user_needs(tmp_path):
+    """The subjects that docs/operations.md names are enough, and nothing else of JetStream is among them."""
+    publish = '["$JS.API.STREAM.INFO.*", "$JS.API.STREAM.SNAPSHOT.*", "$JS.API.STREAM.RESTORE.*", "$JS.SNAPSHOT.>"]'
+    only = f'permissions: {{ publish: {publish}, subscribe: ["stagedoor.v1.lease.*", "_INBOX.operator.>"] }}'
+    users = f"authorization {{ users: [ {{ user: all, password: x }}, {{ user: backup, password: x, {only} }} ] }}"
+    server = LocalNats(tmp_path / "nats", more=[users])
+    await server.start()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(server.stop)
+        everything = await nats.connect(server.url, user="all", password="x")
+        stack.push_async_callback(everything.close)
+        backup = await nats.connect(server.url, user="backup", password="x", inbox_prefix=b"_INBOX.operator")
+        stack.push_async_callback(backup.close)
+        js = everything.jetstream()
+        await js.add_stream(name="SMALL", subjects=["small"])
+        await js.publish("small", b"")
+        async with copying_out(backup, "SMALL") as (copy, parts):
+            archive = [part async for part in parts]
+        with pytest.raises(TimeoutError):
+            await backup.jetstream(timeout=0.5).delete_stream("SMALL")
+        await js.delete_stream("SMALL")
+        assert await copy_in(backup, "SMALL", copy, archive) == 1
 
 
 async def test_a_copy_that_is_broken_makes_no_stream(bus, js):

@@ -13,7 +13,14 @@ from tests.system.test_kick import until_nobody_is_there
 @pytest.fixture
 def environment():
     # So that the copies are of streams from which something was deleted.
-    return {"room_registry": {"STAGEDOOR_SNAPSHOT_EVERY": "2", "STAGEDOOR_EVENT_RETENTION_HOURS": "0"}}
+    return {
+        "room_registry": {
+            "STAGEDOOR_SNAPSHOT_EVERY": "2",
+            "STAGEDOOR_EVENT_RETENTION_HOURS": "0",
+            # Who was there is at a gateway that is gone, and not lost yet.
+            "STAGEDOOR_ROOMS_SPAN_GATEWAYS": "1",
+        }
+    }
 
 
 async def until_quiet(system):
