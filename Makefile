@@ -66,8 +66,14 @@ docs: $(STAMP) ## write docs/asyncapi.json and deploy/nats anew, from the contra
 
 sdk: $(SDK) ## build the web SDK
 
+EXPORT := uv export --quiet --frozen --no-emit-project --no-header --format requirements-txt
 lock: $(STAMP) ## resolve the Python packages anew (needs uv)
-	uv export --quiet --upgrade --all-extras --all-groups --no-emit-project --no-header --format requirements-txt -o requirements/dev.txt
+	uv lock --quiet --upgrade
+	$(EXPORT) --all-extras -o requirements/dev.txt
+	$(EXPORT) --only-group build -o requirements/build.txt
+	$(EXPORT) --no-dev -o requirements/room_registry.txt
+	$(EXPORT) --no-dev -o requirements/admin_api.txt
+	$(EXPORT) --no-dev --extra gateway -o requirements/edge_gateway.txt
 	rm -f uv.lock
 
 clean: ## delete what was built and installed; .stagedoor stays
