@@ -15,7 +15,6 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-import ifaddr
 from dotenv import dotenv_values
 from pydantic import Field
 
@@ -225,6 +224,9 @@ def advertised(settings: UpSettings) -> list[str]:
     """Return the addresses that browsers are told for media: the machine's first that is not loopback, and 127.0.0.1."""
     if settings.media_advertise:
         return [settings.media_advertise]
+    # Only here: the other commands do without it.
+    import ifaddr  # noqa: PLC0415
+
     addresses = [str(ip.ip) for adapter in ifaddr.get_adapters() for ip in adapter.ips if ip.is_IPv4]
     usable = [address for address in addresses if not address.startswith(("127.", "169.254."))]
     return [*usable[:1], "127.0.0.1"]

@@ -1,4 +1,4 @@
-"""TC3-HMAC-SHA256: whether a request to the server API was signed by a credential we know.
+"""TC3-HMAC-SHA256: whether a request to the server API was signed by a credential we know, and signing one.
 
 What is accepted is what the vendor's clients really send, and they differ:
 
@@ -17,7 +17,7 @@ among them. That is the scheme, and the reason to run it under TLS.
 import hashlib
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -117,6 +117,29 @@ def verify(request: HttpRequest, apps: Apps, now: float) -> Caller:
     if signed is None:
         raise Tc3Error(SIGNATURE_FAILURE, "The provided credentials could not be validated. Please check your signature is correct.")
     return Caller(app, claim.secret_id, _fingerprint(request, claim, signed))
+
+
+def sign(secret_id: str, secret_key: str, *, host: str, headers: Mapping[str, str], body: bytes, now: int) -> dict[str, str]:
+    """Sign a ``POST /``, as the vendor's clients do.
+
+    Args:
+        secret_id: names the key.
+        secret_key: signs.
+        host: the Host header that the server will see.
+        headers: what else is sent; of it ``Content-Type`` is signed and must be there.
+        body: as it will be sent.
+        now: Unix time in seconds.
+
+    Returns:
+        All headers to send.
+    """
+    date = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%d")
+    sent = {**headers, "Host": host, "X-TC-Timestamp": str(now)}
+    request = HttpRequest("POST", b"", [(name.lower().encode(), value.encode()) for name, value in sent.items()], body)
+    claim = _Claim(secret_id, date, "trtc", "content-type;host", "")
+    signature = _sign(secret_key, claim, _string_to_sign(claim, now, next(_canonical(request, claim))))
+    scope = f"{secret_id}/{date}/{claim.service}/tc3_request"
+    return {**sent, "Authorization": f"{_ALGORITHM} Credential={scope}, SignedHeaders={claim.names}, Signature={signature}"}
 
 
 def _claim(request: HttpRequest) -> _Claim:

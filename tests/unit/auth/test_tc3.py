@@ -238,3 +238,16 @@ def test_an_idempotency_key_counts_if_it_is_signed():
     assert fingerprint(keyed(b"{}", key="k1")) == fingerprint(keyed(b"{}", key="k1", now=1795414335))
     assert fingerprint(keyed(b"{}", key="k1")) != fingerprint(keyed(b"{}", key="k2"))
     assert fingerprint(keyed(b"{}")) == fingerprint(with_header(keyed(b"{}"), "idempotency-key", "k1"))
+
+
+def test_what_we_sign_is_what_we_accept():
+    """And nothing else: another body, and the signature does not count."""
+    ((secret_id, secret_key),) = APP.credentials.items()
+    signed = tc3.sign(
+        secret_id, secret_key, host="a.example:8081", headers={"Content-Type": "application/json"}, body=b"{}", now=1_700_000_000
+    )
+    headers = tuple((name.lower().encode(), value.encode()) for name, value in signed.items())
+    request = HttpRequest("POST", b"", headers, b"{}")
+    assert tc3.verify(request, APPS, 1_700_000_000).app == APP
+    with pytest.raises(Tc3Error):
+        tc3.verify(dataclasses.replace(request, body=b"{ }"), APPS, 1_700_000_000)
