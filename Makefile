@@ -52,6 +52,8 @@ check: $(STAMP) $(SDK_STAMP) ## format, lint, types, import borders, generated f
 	$(BIN)/python -m shared.contracts.asyncapi | diff -u docs/asyncapi.json -
 	$(BIN)/python -m shared.contracts.nats_accounts | diff -u deploy/nats/accounts.conf -
 	$(BIN)/python -m cli.nats_keys | diff -u deploy/nats/nats.conf -
+	$(BIN)/python deploy/helm/values_table.py --check
+	$(BIN)/hadolint deploy/Containerfile
 	cd sdk/web && $(NPM) run check && $(NPM) run lint
 
 format: $(STAMP) $(SDK_STAMP) ## mend what a formatter can mend
@@ -59,10 +61,11 @@ format: $(STAMP) $(SDK_STAMP) ## mend what a formatter can mend
 	$(BIN)/ruff format .
 	cd sdk/web && $(NPM) run format
 
-docs: $(STAMP) ## write docs/asyncapi.json and deploy/nats anew, from the contract
+docs: $(STAMP) ## write docs/asyncapi.json and deploy/nats anew, from the contract, and the table of the chart's values
 	$(BIN)/python -m shared.contracts.asyncapi > docs/asyncapi.json
 	$(BIN)/python -m shared.contracts.nats_accounts > deploy/nats/accounts.conf
 	$(BIN)/python -m cli.nats_keys > deploy/nats/nats.conf
+	$(BIN)/python deploy/helm/values_table.py
 
 sdk: $(SDK) ## build the web SDK
 

@@ -1,0 +1,301 @@
+"""The Helm chart, by the real Helm: what it renders, and what it refuses."""
+
+import copy
+import functools
+import json
+
+import helm_python as helm
+import kubernetes_validate
+import pytest
+import yaml
+
+from deploy.helm import values_table
+from services.admin_api.settings import AdminSettings
+from services.edge_gateway.settings import GatewaySettings
+from services.room_registry.settings import RegistrySettings
+from tests.deploy.policy import complaints, pod_of
+from tests.support.chart import CHART, EXAMPLES, manifests, render, values_of
+
+KUBERNETES = [f"1.{minor}" for minor in range(30, 38)]
+LEAST = {"apps": {"existingSecret": "app"}, "bus": {"url": "nats://nats:4222"}}
+NODE_PORT, CLUSTER_IP = ({"edgeGateway": {"media": {"mode": mode}}} for mode in ("nodePort", "clusterIP"))
+SETTINGS = {"room-registry": RegistrySettings, "admin-api": AdminSettings, "edge-gateway": GatewaySettings}
+
+
+def merged(*several):
+    """Merge values as Helm does."""
+    result = {}
+    for values in several:
+        for name, value in values.items():
+            result[name] = merged(result.get(name, {}), value) if isinstance(value, dict) else value
+    return result
+
+
+def one(objects, kind, name):
+    (found,) = [each for each in objects if each["kind"] == kind and each["metadata"]["name"].endswith(name)]
+    return found
+
+
+def env(objects, component):
+    """The variables of a service's container, with where they come from."""
+    (found,) = [each for each in objects if each["kind"] in {"Deployment", "StatefulSet"} and each["metadata"]["name"].endswith(component)]
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in pod_of(found)["containers"][0]["env"]}
+
+
+@pytest.fixture(params=EXAMPLES, ids=lambda path: path.stem)
+def example(request):
+    return values_of(request.param)
+
+
+def test_helm_finds_nothing_to_complain_of(chart, example):
+    """Warnings count."""
+    report = helm.lint(chart, example, strict=True, kube_version="v1.30.0")
+    assert not report["errors"]
+    assert not [message for message in report["messages"] if message["severity"] > 1]
+
+
+def test_an_example_keeps_our_rules(chart, example):
+    """Probes, graces, rights, names, selectors, secrets: tests/deploy/policy.py."""
+    assert not list(complaints(render(chart, example)))
+
+
+def test_the_longest_release_name_keeps_our_rules(chart):
+    """Helm allows 53 characters."""
+    assert not list(complaints(render(chart, merged(LEAST, NODE_PORT), release="r" * 53)))
+
+
+def test_kubernetes_knows_what_is_rendered(chart):
+    """Every field of every object, in each version that the chart is for."""
+    # The library reads its definitions, some MB, anew for each object.
+    kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
+    texts = {json.dumps(each, sort_keys=True) for path in EXAMPLES for each in render(chart, values_of(path))}
+    for version in KUBERNETES:
+        for text in texts:
+            kubernetes_validate.validate(json.loads(text), version, strict=True)
+
+
+def test_the_rules_are_ones_that_can_be_broken(chart):
+    """Each complaint is made where there is cause."""
+    objects = render(chart, merged(LEAST, NODE_PORT))
+    for path, value, words in BREAKAGES:
+        broken = copy.deepcopy(objects)
+        _set(one(broken, *path[:2]), path[2:], value)
+        assert any(words in complaint for complaint in complaints(broken)), words
+
+
+GATEWAY = ("StatefulSet", "edge-gateway")
+POD = (*GATEWAY, "spec", "template", "spec")
+CONTAINER = (*POD, "containers", 0)
+BREAKAGES = [
+    ((*CONTAINER, "livenessProbe", "httpGet", "path"), "/readyz", "probes"),
+    ((*CONTAINER, "startupProbe"), {}, "probes"),
+    ((*POD, "terminationGracePeriodSeconds"), 15, "killed before"),
+    ((*CONTAINER, "lifecycle"), {}, "still led here"),
+    ((*POD, "securityContext", "runAsUser"), 0, "as root"),
+    ((*POD, "securityContext", "seccompProfile"), {"type": "Unconfined"}, "seccomp"),
+    ((*POD, "automountServiceAccountToken"), True, "token"),
+    ((*POD, "serviceAccountName"), "default", "service account"),
+    ((*POD, "hostPID"), True, "hostPID"),
+    ((*POD, "volumes"), [{"name": "v", "hostPath": {"path": "/"}}], "node's"),
+    ((*POD, "affinity"), {}, "one node"),
+    ((*CONTAINER, "securityContext", "readOnlyRootFilesystem"), False, "rights"),
+    ((*CONTAINER, "resources", "limits"), {}, "bounded"),
+    ((*CONTAINER, "image"), "stagedoor:latest", "tag"),
+    ((*CONTAINER, "env"), [{"name": "STAGEDOOR_SECRET_KEY", "value": "k"}], "does not come from a Secret"),
+    ((*CONTAINER, "ports"), [{"containerPort": 1}], "protocol"),
+    (("Service", "edge-gateway-media", "spec", "ports"), [{"port": 1}], "protocol"),
+    (("Service", "edge-gateway-media", "spec", "selector"), {"app.kubernetes.io/component": "gateway"}, "does not select"),
+    (("PodDisruptionBudget", "edge-gateway", "spec", "selector", "matchLabels"), {"a": "b"}, "disruption budgets"),
+    (("HorizontalPodAutoscaler", "admin-api", "spec", "scaleTargetRef", "name"), "api", "no target"),
+    ((*GATEWAY, "metadata", "labels"), {"pod": "1"}, "not one of ours"),
+    ((*GATEWAY, "metadata", "labels"), {"app.kubernetes.io/name": "a b"}, "no label"),
+    ((*GATEWAY, "metadata", "name"), "x" * 53, "too long"),
+    ((*GATEWAY, "kind"), "Secret", "a secret"),
+]
+
+
+def _set(node, path, value):
+    for name in path[:-1]:
+        node = node[name]
+    node[path[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"apps": {"existingSecret": ""}}, "apps.existingSecret is required"),
+        ({"bus": {"url": ""}}, "where is NATS"),
+        ({"bus": {"url": "nats://user:password@nats:4222"}}, "bus"),
+        ({"bus": {"url": "http://nats"}}, "bus"),
+        ({"bus": {"streamReplicas": 2}}, "streamReplicas"),
+        ({"apps": {"secretKey": "in the open"}}, "secretKey"),
+        ({"adminApi": {"settings": {"STAGEDOOR_API_SECRET_KEY": "in the open"}}}, "STAGEDOOR_API_SECRET_KEY"),
+        ({"adminApi": {"settings": {"PATH": "/"}}}, "PATH"),
+        ({"edgeGateway": {"media": {"mode": "loadBalancer"}}}, "mode"),
+        ({"edgeGateway": {"media": {"nodePort": 8082}}}, "nodePort"),
+        ({"edgeGateway": {"media": {"port": 443}}}, "port"),
+        ({"edgeGateway": {"media": {"advertise": "rooms.example"}}}, "advertise"),
+        ({"edgeGateway": {"replicas": 0}}, "replicas"),
+        ({"edgeGateway": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "maxUnavailable"),
+        ({"edgeGateway": {"ingress": {"enabled": True}}}, "host"),
+        ({"edgeGateway": {"ingress": {"enabled": True, "host": "rooms.example"}}}, "trustedProxies is required"),
+        ({"graces": {"isolation": "forever"}}, "isolation"),
+        ({"image": {"tag": "latest"}}, "tag"),
+        ({"gateway": {"replicas": 2}}, "gateway"),
+    ],
+)
+def test_wrong_values_are_refused(chart, values, words):
+    """With words that name the value."""
+    with pytest.raises(helm.HelmError, match=words):
+        render(chart, merged(LEAST, values))
+
+
+def test_every_variable_is_a_setting(chart, example):
+    """Of the service that is told."""
+    objects = render(chart, example)
+    for component, settings in SETTINGS.items():
+        names = {f"STAGEDOOR_{name.upper()}" for name in settings.model_fields}
+        assert set(env(objects, component)) <= names
+
+
+def test_a_service_is_told_what_its_settings_take(chart, monkeypatch):
+    """The defaults of the chart make settings, and those are the services' own defaults where the chart has no reason."""
+    objects = render(chart, LEAST)
+    for component, settings in SETTINGS.items():
+        with monkeypatch.context() as environment:
+            for name, value in env(objects, component).items():
+                secret = {"STAGEDOOR_SDK_APP_ID": "1", "STAGEDOOR_MEDIA_ADVERTISE": "10.0.0.1"}.get(name, "x")
+                environment.setenv(name, value if isinstance(value, str) else secret)
+            loaded = settings.load()
+            own = {name: field.default for name, field in settings.model_fields.items()}
+        for name in ("port", "isolation_grace", "isolation_margin", "reconnect_grace", "media_port", "joins_per_second"):
+            assert name not in own or getattr(loaded, name) == own[name], (component, name)
+
+
+def test_who_needs_no_secret_sees_none(chart):
+    """Registries know no app; gateways cannot sign calls of the server API."""
+    objects = render(chart, LEAST)
+    assert not [name for name, value in env(objects, "room-registry").items() if not isinstance(value, str)]
+    assert "STAGEDOOR_API_SECRET_KEY" not in env(objects, "edge-gateway")
+    assert "STAGEDOOR_SECRET_ID" not in env(objects, "edge-gateway")
+
+
+@pytest.mark.parametrize(
+    ("mode", "port", "advertised", "service"),
+    [("hostNetwork", 8082, "hostIP", None), ("nodePort", 30082, "hostIP", "NodePort"), ("clusterIP", 8082, "podIP", "ClusterIP")],
+)
+def test_browsers_are_told_where_a_gateway_listens(chart, mode, port, advertised, service):
+    """In each mode: the port is the same inside and outside, for that is what a candidate says."""
+    objects = render(chart, merged(LEAST, {"edgeGateway": {"media": {"mode": mode, "workers": 2}}}))
+    told = env(objects, "edge-gateway")
+    assert told["STAGEDOOR_MEDIA_PORT"] == str(port)
+    assert told["STAGEDOOR_MEDIA_ADVERTISE"] == {"fieldRef": {"fieldPath": f"status.{advertised}"}}
+    pod = pod_of(one(objects, "StatefulSet", "edge-gateway"))
+    assert [each["containerPort"] for each in pod["containers"][0]["ports"] if each["protocol"] == "UDP"] == [port, port + 1]
+    assert pod.get("hostNetwork", False) == (mode == "hostNetwork")
+    media = [each for each in objects if each["kind"] == "Service" and each["metadata"]["name"].endswith("-media")]
+    assert [each["spec"]["type"] for each in media] == ([service] if service else [])
+    if service:
+        assert [each["port"] for each in media[0]["spec"]["ports"]] == [port, port + 1]
+    if service == "NodePort":
+        assert [each["nodePort"] for each in media[0]["spec"]["ports"]] == [port, port + 1]
+        assert media[0]["spec"]["externalTrafficPolicy"] == "Local"
+
+
+def test_an_address_that_is_named_is_the_one_that_browsers_are_told(chart):
+    """Behind 1:1 NAT."""
+    objects = render(chart, merged(LEAST, {"edgeGateway": {"media": {"advertise": "192.0.2.1"}}}))
+    assert env(objects, "edge-gateway")["STAGEDOOR_MEDIA_ADVERTISE"] == "192.0.2.1"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "drain"),
+    [
+        ({}, "0"),
+        ({"replicas": 2}, "10"),
+        ({"autoscaling": {"enabled": True}}, "10"),
+        ({"drainSeconds": 30}, "30"),
+        ({"replicas": 2, "drainSeconds": 0}, "0"),
+    ],
+)
+def test_only_who_has_another_gateway_drains_to_it(chart, gateway, drain):
+    """And a pod is not killed while it does."""
+    objects = render(chart, merged(LEAST, {"edgeGateway": gateway}))
+    assert env(objects, "edge-gateway")["STAGEDOOR_DRAIN_SECONDS"] == drain
+    assert not list(complaints(objects))
+
+
+@pytest.mark.parametrize(
+    ("values", "replicas", "url"),
+    [
+        ({}, "1", "nats://nats:4222"),
+        ({"bus": {"url": ""}, "nats": {"enabled": True}}, "3", "nats://rooms-nats:4222"),
+        ({"bus": {"url": ""}, "nats": {"enabled": True, "config": {"cluster": {"enabled": False}}}}, "1", "nats://rooms-nats:4222"),
+        ({"bus": {"streamReplicas": 5}}, "5", "nats://nats:4222"),
+    ],
+)
+def test_the_stream_is_kept_by_as_many_servers_as_there_are(chart, values, replicas, url):
+    """Of the bundled cluster, or as is said."""
+    told = env(render(chart, merged(LEAST, values)), "room-registry")
+    assert told["STAGEDOOR_STREAM_REPLICAS"] == replicas
+    assert told["STAGEDOOR_NATS_URL"] == url
+
+
+def test_an_ingress_leads_to_what_is_meant_for_the_outside(chart):
+    """Not to health; and admin_api's has no annotation that rewrites what callers sign."""
+    objects = render(chart, values_of(CHART.parent / "examples/production.yaml"))
+    paths = {
+        each["metadata"]["name"]: [path["path"] for path in each["spec"]["rules"][0]["http"]["paths"]]
+        for each in objects
+        if each["kind"] == "Ingress"
+    }
+    assert paths == {"rooms-stagedoor-admin-api": ["/"], "rooms-stagedoor-edge-gateway": ["/v1/signal", "/sdk/"]}
+    assert "annotations" not in one(objects, "Ingress", "admin-api")["metadata"]
+    assert one(objects, "Ingress", "edge-gateway")["metadata"]["annotations"]
+    for name in ("admin-api", "edge-gateway"):
+        assert one(objects, "Ingress", name)["spec"]["tls"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, ["UDP 8082 on each node", "None for signalling yet"]),
+        (merged(NODE_PORT, {"edgeGateway": {"media": {"workers": 3}}}), ["UDP 30082 to 30084 on each node"]),
+        (CLUSTER_IP, ["to the gateways' pods"]),
+        ({"edgeGateway": {"replicas": 2}}, ["More than one gateway"]),
+        ({"edgeGateway": {"media": {"advertise": "192.0.2.1"}}}, ["send media to 192.0.2.1"]),
+    ],
+)
+def test_the_notes_say_which_ports_to_open(chart, values, words):
+    """And what has to be known of more than one gateway."""
+    notes = manifests(chart, merged(LEAST, values))["stagedoor/templates/NOTES.txt"]
+    for each in words:
+        assert each in notes
+
+
+def test_every_value_is_described():
+    """In the table; what belongs to the NATS chart is described where this one has changed it."""
+    source = (CHART / "values.yaml").read_text()
+    known = {value.path for value in values_table.described(source)}
+    for path in _leaves(yaml.safe_load(source)):
+        assert any(path == each or path.startswith(f"{each}.") for each in known), path
+
+
+def test_a_table_that_is_behind_is_noticed(tmp_path, monkeypatch):
+    """As `make check` does."""
+    for name in ("README.md", "values.yaml"):
+        (tmp_path / name).write_text((CHART / name).read_text())
+    monkeypatch.setattr(values_table, "CHART", tmp_path)
+    assert values_table.main(check=True) == 0
+    (tmp_path / "values.yaml").write_text((CHART / "values.yaml").read_text().replace("replicas: 1", "replicas: 2"))
+    assert values_table.main(check=True) == 1
+    assert values_table.main(check=False) == 0
+    assert values_table.main(check=True) == 0
+
+
+def _leaves(node, path=""):
+    if isinstance(node, dict) and node:
+        for name, child in node.items():
+            yield from _leaves(child, f"{path}.{name}" if path else name)
+    else:
+        yield path
