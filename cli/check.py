@@ -11,6 +11,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
+from stagedoor_client import RefusedError, SignallingClient
+
 from cli.arguments import Commands
 from shared.auth import tc3
 from shared.auth.settings import CredentialSettings
@@ -60,17 +62,14 @@ async def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _hear(client: Any) -> None:
+async def _hear(client: SignallingClient) -> None:
     ended = await client.expect("ended")
     await client.acknowledge()
     print(f"told     {ended['reason']}: {ended['client_banned']['message']}", flush=True)
 
 
-async def _join(stack: contextlib.AsyncExitStack, gateway: str, settings: CredentialSettings, user: str, room: str) -> Any:
+async def _join(stack: contextlib.AsyncExitStack, gateway: str, settings: CredentialSettings, user: str, room: str) -> SignallingClient:
     """Join, again and again where the gateway says that it cannot at the moment."""
-    # Not everybody who has this command line has a WebSocket client.
-    from stagedoor_client import RefusedError, SignallingClient  # noqa: PLC0415
-
     app = settings.apps().app(settings.sdk_app_id)
     assert app is not None
     while True:
