@@ -98,7 +98,7 @@ async def ingress(release):
     """A proxy that follows the cluster's Ingress objects, and serves an empty page that loads the SDK."""
     proxy = Proxy()
     await proxy.start()
-    it = Ingress(release, proxy, [("/", PAGE)])
+    it = Ingress(release, proxy, [("/page", PAGE)])
     following = asyncio.create_task(it.follow())
     try:
         yield it

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import secrets
 
 import nats
 
@@ -10,12 +11,12 @@ from tests.cluster.kube import KubectlError
 from tests.faults.checker import check
 from tests.faults.collecting import collect
 from tests.faults.history import History
-from tests.faults.installation import BUS_TOKEN
+from tests.faults.installation import APP, BUS_TOKEN
 from tests.faults.journal import Journal
 from tests.faults.operators import BackEnd
 from tests.faults.visitor import Plan, Visitor
 
-_ROOMS = [1, 2, 3, "lobby"]
+_ROOMS = 4
 _POLL_SECONDS = 0.3
 _PAUSE = 8.0
 _REMOVALS_PER_SECOND = 2.0
@@ -63,7 +64,9 @@ class Load:
         url = f"http://{address}"
         self.back_end = BackEnd(self.journal, lambda: [f"{url}/"], self._rng)
         deeds = {"leave": 1, "cut": 2}
-        plans = [Plan(f"user-{number}", _ROOMS, _PAUSE, deeds) for number in range(visitors)]
+        name = f"load-{secrets.token_hex(4)}-"
+        self._mine = f"{APP}.s{name}"
+        plans = [Plan(f"user-{number}", [f"{name}{room}" for room in range(_ROOMS)], _PAUSE, deeds) for number in range(visitors)]
         self.visitors = [
             Visitor(f"c{number}", self.journal, random.Random(seed * 1000 + number), lambda: {"proxy": url}, plan)  # noqa: S311 -- the same
             for number, plan in enumerate(plans)
@@ -102,6 +105,10 @@ class Load:
         await connection.close()
         self.journal.close()
         history = History.load(self.directory)
+        # The stream has earlier loads, too, and those who wrote down nothing.
+        history.stream = [message for message in history.stream if message.room.startswith(self._mine)]
+        commands = {message.body["command"] for message in history.stream}
+        history.receipts = [message for message in history.receipts if message.body["command"] in commands]
         return check(history), history
 
     async def _remove(self):

@@ -63,7 +63,8 @@ async def test_a_kick_reaches_a_browser_on_a_node_port(release, ingress, tmp_pat
     """Through the ingress; media through the NodePort; and no packet arrives after the notice."""
     (first, *_others) = await release.pods("edge-gateway")
     ingress.only = [f"{first['status']['podIP']}:8080"]
-    back_end = BackEnd(Journal(tmp_path / "log.jsonl"), lambda: [f"http://{ingress.address}/"], random.Random())  # noqa: S311 -- no secret
+    journal = Journal(tmp_path / "log.jsonl")
+    back_end = BackEnd(journal, lambda: [f"http://{ingress.address}/"], random.Random())  # noqa: S311 -- no secret
     try:
         async with chromium(tmp_path / "profile", FAKE_DEVICES) as browser:
             ann, bob = [await application(browser, ingress.address, user) for user in ("ann", "bob")]
@@ -79,6 +80,7 @@ async def test_a_kick_reaches_a_browser_on_a_node_port(release, ingress, tmp_pat
     finally:
         ingress.only = None
         await back_end.close()
+        journal.close()
 
 
 async def application(browser, address, user):
@@ -86,7 +88,7 @@ async def application(browser, address, user):
     await context.grant_permissions(["camera", "microphone"], origin=f"http://{address}")
     await context.add_init_script(WATCH)
     page = await context.new_page()
-    await page.goto(f"http://{address}/")
+    await page.goto(f"http://{address}/page")
     it = Application(Signer, page, user, 7)
     await it.prepare()
     assert await it.join() == {"resolved": True}
