@@ -172,6 +172,23 @@ def test_a_service_is_told_what_its_settings_take(chart, monkeypatch):
             assert name not in own or getattr(loaded, name) == own[name], (component, name)
 
 
+def test_a_service_sees_its_own_seed_and_no_other(chart):
+    """Mounted by reference, for nobody but its own group."""
+    bus = {"nkeys": {"existingSecret": "seeds"}, "ca": {"existingSecret": "ca"}}
+    objects = render(chart, merged(LEAST, {"bus": bus}))
+    assert not list(complaints(objects))
+    for kind, component in (("Deployment", "room-registry"), ("Deployment", "admin-api"), ("StatefulSet", "edge-gateway")):
+        told, pod = env(objects, component), pod_of(one(objects, kind, component))
+        (volume,) = pod["volumes"]
+        seed, ca = [each["secret"] for each in volume["projected"]["sources"]]
+        assert seed == {"name": "seeds", "items": [{"key": f"{component.replace('-', '_')}.nk", "path": "seed"}]}
+        assert ca == {"name": "ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+        assert volume["projected"]["defaultMode"] == 0o440
+        (mount,) = pod["containers"][0]["volumeMounts"]
+        assert told["STAGEDOOR_NATS_NKEY_FILE"] == f"{mount['mountPath']}/seed"
+        assert told["STAGEDOOR_NATS_CA_FILE"] == f"{mount['mountPath']}/ca.crt"
+
+
 def test_who_needs_no_secret_sees_none(chart):
     """Registries know no app; gateways cannot sign calls of the server API."""
     objects = render(chart, LEAST)

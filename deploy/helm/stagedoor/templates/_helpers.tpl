@@ -63,6 +63,12 @@ nats://{{ $name }}:{{ .Values.networkPolicy.natsPort }}
 - name: STAGEDOOR_NATS_TOKEN
   valueFrom: { secretKeyRef: { name: {{ . }}, key: {{ $.root.Values.bus.token.key }} } }
 {{- end }}
+{{- if .root.Values.bus.nkeys.existingSecret }}
+- { name: STAGEDOOR_NATS_NKEY_FILE, value: /run/stagedoor/bus/seed }
+{{- end }}
+{{- if .root.Values.bus.ca.existingSecret }}
+- { name: STAGEDOOR_NATS_CA_FILE, value: /run/stagedoor/bus/ca.crt }
+{{- end }}
 - { name: STAGEDOOR_PORT, value: {{ .values.port | quote }} }
 - { name: STAGEDOOR_LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
 - { name: STAGEDOOR_STOP_SECONDS, value: {{ .values.stopSeconds | quote }} }
@@ -124,6 +130,20 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 {{- with .values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- $bus := .root.Values.bus }}
+{{- if or $bus.nkeys.existingSecret $bus.ca.existingSecret }}
+volumes:
+  - name: bus
+    projected:
+      defaultMode: 0440
+      sources:
+        {{- with $bus.nkeys.existingSecret }}
+        - secret: { name: {{ . }}, items: [{ key: {{ index $bus.nkeys (camelcase $.component | untitle) }}, path: seed }] }
+        {{- end }}
+        {{- with $bus.ca.existingSecret }}
+        - secret: { name: {{ . }}, items: [{ key: {{ $bus.ca.key }}, path: ca.crt }] }
+        {{- end }}
+{{- end }}
 topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: topology.kubernetes.io/zone
@@ -141,6 +161,10 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }
 resources: {{- toYaml .values.resources | nindent 2 }}
+{{- if or .root.Values.bus.nkeys.existingSecret .root.Values.bus.ca.existingSecret }}
+volumeMounts:
+  - { name: bus, mountPath: /run/stagedoor/bus, readOnly: true }
+{{- end }}
 lifecycle:
   preStop: { sleep: { seconds: {{ include "stagedoor.preStopSeconds" .root }} } }
 # Alive is a process that turns, with NATS or without; ready is one that has heard NATS, and can work.
