@@ -13,11 +13,12 @@ from typing import Any
 
 from stagedoor_client import RefusedError, SignallingClient
 
-from cli.arguments import Commands
+from cli.arguments import Commands, add_app, required_app
 from shared.auth import tc3
+from shared.auth.apps import App
 from shared.auth.settings import CredentialSettings
 from shared.auth.usersig import sign
-from shared.contracts.errors import StagedoorError
+from shared.contracts.errors import ConfigurationError, StagedoorError
 
 _SECONDS = 30.0
 _SIG_SECONDS = 600
@@ -36,6 +37,7 @@ def add_to(commands: Commands) -> None:
         help="see whether an installation works",
         description="Join a room of its own at a gateway, remove that user by the server API, and wait to be told.",
     )
+    add_app(parser)
     parser.add_argument("--gateway", required=True, metavar="URL", help="the gateway, as browsers reach it")
     parser.add_argument("--admin", required=True, metavar="URL", help="admin_api, as back ends reach it")
     parser.set_defaults(run=run)
@@ -43,16 +45,19 @@ def add_to(commands: Commands) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Join, remove, and wait to be told."""
-    settings = CredentialSettings.load()
+    number = required_app(arguments)
+    app = CredentialSettings.load().apps().app(number)
+    if app is None or not app.credentials:
+        raise ConfigurationError(f"app {number} is not configured, or has no credential of the server API")
     user = room = f"check-{secrets.token_hex(8)}"
     step = "joining"
     try:
         async with asyncio.timeout(_SECONDS), contextlib.AsyncExitStack() as stack:
-            client = await _join(stack, arguments.gateway, settings, user, room)
+            client = await _join(stack, arguments.gateway, app, user, room)
             print(f"joined   {arguments.gateway}  session {client.session}", flush=True)
             step = "removing"
             # Its answer waits for the receipt, and that for the acknowledgement.
-            _, reply = await asyncio.gather(_hear(client), asyncio.to_thread(_remove, arguments.admin, settings, user, room))
+            _, reply = await asyncio.gather(_hear(client), asyncio.to_thread(_remove, arguments.admin, app, user, room))
     except TimeoutError as error:
         raise NotWorkingError(f"{step}: nothing after {_SECONDS:.0f} s") from error
     except OSError as error:
@@ -68,10 +73,8 @@ async def _hear(client: SignallingClient) -> None:
     print(f"told     {ended['reason']}: {ended['client_banned']['message']}", flush=True)
 
 
-async def _join(stack: contextlib.AsyncExitStack, gateway: str, settings: CredentialSettings, user: str, room: str) -> SignallingClient:
+async def _join(stack: contextlib.AsyncExitStack, gateway: str, app: App, user: str, room: str) -> SignallingClient:
     """Join, again and again where the gateway says that it cannot at the moment."""
-    app = settings.apps().app(settings.sdk_app_id)
-    assert app is not None
     while True:
         client = await stack.enter_async_context(SignallingClient.open(gateway))
         try:
@@ -85,12 +88,12 @@ async def _join(stack: contextlib.AsyncExitStack, gateway: str, settings: Creden
             return client
 
 
-def _remove(admin: str, settings: CredentialSettings, user: str, room: str) -> dict[str, Any]:
-    body = json.dumps({"SdkAppId": settings.sdk_app_id, "RoomId": room, "UserIds": [user]}).encode()
+def _remove(admin: str, app: App, user: str, room: str) -> dict[str, Any]:
+    body = json.dumps({"SdkAppId": app.sdk_app_id, "RoomId": room, "UserIds": [user]}).encode()
     headers = {"Content-Type": "application/json", "X-TC-Action": "RemoveUserByStrRoomId", "X-TC-Version": _VERSION}
     host = urllib.parse.urlsplit(admin).netloc
-    key = settings.api_secret_key.get_secret_value()
-    signed = tc3.sign(settings.secret_id, key, host=host, headers=headers, body=body, now=int(time.time()))
+    secret_id, key = next(iter(app.credentials.items()))
+    signed = tc3.sign(secret_id, key, host=host, headers=headers, body=body, now=int(time.time()))
     request = urllib.request.Request(admin.rstrip("/") + "/", data=body, headers=signed)  # noqa: S310 -- an operator's own address
     with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 -- the same
         reply: dict[str, Any] = json.loads(answer.read())["Response"]

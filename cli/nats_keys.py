@@ -11,7 +11,6 @@ from pathlib import Path
 import nkeys
 
 from cli.arguments import Commands
-from cli.certificates import make_authority, make_server
 from cli.nats_server import jetstream, pings
 from shared.contracts import nats_accounts
 from shared.contracts.errors import ConfigurationError
@@ -66,6 +65,9 @@ def write(out: Path, hosts: Sequence[str]) -> None:
             keys[role] = [_new_key(out, role)]
     _write_keys(out, keys)
     if not (out / "tls/server.pem").exists():
+        # Only here: images have no use for it.
+        from cli.certificates import make_authority, make_server  # noqa: PLC0415
+
         authority = make_authority()
         certificate, key = make_server(authority, hosts)
         (out / "tls/ca.pem").write_bytes(authority.certificate)
