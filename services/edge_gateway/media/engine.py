@@ -9,6 +9,7 @@ import structlog
 from services.edge_gateway.media.advertise import candidates
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.dtls import SharedCertificate
+from services.edge_gateway.media.engines import open_mux
 from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published, TransportFailed
 from services.edge_gateway.media.mux import UdpMux
 from services.edge_gateway.media.peer import Peer, PeerUser
@@ -82,17 +83,17 @@ class UdpMediaEngine:
             on_failed: is told, in the same way, of each peer connection that will never be; not of one that was stopped.
 
         Raises:
-            ConfigurationError: the port cannot be had, or the address to advertise is not found.
+            ConfigurationError: the port or the engine cannot be had, or the address to advertise is not found.
         """
         addresses = await candidates(settings)
         sockets = bind(settings.hosts, settings.port, tcp=settings.tcp_connections > 0)
-        mux = UdpMux(*sockets.udp)
+        mux = open_mux(settings.engine, *sockets.udp)
         tcp = TcpListener(mux, settings.tcp_connections, settings.tcp_connections_per_address) if sockets.tcp else None
         engine = cls(settings, mux, tcp, addresses, on_offer=on_offer, on_failed=on_failed)
         mux.start(engine._loop)
         if tcp is not None:
             await tcp.start(*sockets.tcp)
-        log.info("media_listening", host=settings.host, port=mux.port, tcp=tcp is not None, advertise=addresses)
+        log.info("media_listening", engine=mux.name, host=settings.host, port=mux.port, tcp=tcp is not None, advertise=addresses)
         return engine
 
     @property

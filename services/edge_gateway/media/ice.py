@@ -7,8 +7,10 @@ from typing import Protocol
 from services.edge_gateway.media.stun import MalformedStunError, binding_response, parse_request
 from services.edge_gateway.media.tcp import TcpConnection
 
-Address = tuple[str, int] | tuple[str, int, int, int] | TcpConnection
-"""Where a client is: as the UDP socket gives it, IPv4 or IPv6, or the connection that it came over."""
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+"""As a UDP socket gives it, IPv4 or IPv6."""
+Address = SocketAddress | TcpConnection
+"""Where a client is: an address of UDP, or the connection that it came over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,25 @@
 """One UDP port for everybody: tells the protocols apart and finds whom a datagram is from (RFC 7983)."""
 
 import asyncio
-import contextlib
 import socket
 import time
+from collections.abc import Callable
 from socket import AF_INET, AF_INET6
 from typing import Protocol
 
-from services.edge_gateway.media.ice import Address, IceLite
+import structlog
+
+from services.edge_gateway.media.forwarding import Link, Losses
+from services.edge_gateway.media.ice import Address, IceLite, SocketAddress
 from services.edge_gateway.media.srtp import MAX_DATAGRAM, Buffer
+from services.edge_gateway.media.streams import PlainLink
 from services.edge_gateway.media.tcp import TcpConnection
+
+log = structlog.get_logger()
 
 _IPV4_LENGTH = 2
 """Of an address as the socket gives it."""
-_BATCH = 64
+BATCH = 64
 """Datagrams taken in one turn of the event loop, so that signalling gets its turn under any load."""
 _SILENT = 15.0
 """Seconds without a connectivity check after which an address may become another's; browsers check every 2 to 5 s."""
@@ -22,6 +28,8 @@ _SILENT = 15.0
 class Route(Protocol):
     """Whom an address belongs to."""
 
+    link: Link
+    """What is sent to it."""
     heard: float
     """When its last authentic connectivity check came, in monotonic seconds."""
 
@@ -35,19 +43,24 @@ class Route(Protocol):
 
 
 class UdpMux:
-    """Receives and sends all media.
+    """Receives and sends all media: the engine in Python.
 
     Args:
         sockets: bound and not blocking; at most one of each IP version.
+        clock: tells monotonic seconds.
     """
 
-    def __init__(self, *sockets: socket.socket) -> None:
+    name = "python"
+    """Of the engine."""
+
+    def __init__(self, *sockets: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
         self.ice = IceLite()
         self.out = Buffer()
         """Where packets are put together before they are sent."""
         self._sockets = {sock.family: sock for sock in sockets}
+        self._clock = clock
         self._in = Buffer()
-        self._receiving = self._in.view[:MAX_DATAGRAM]
+        self._losses = Losses()
         self._routes: dict[Address, Route] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadline = float("-inf")
@@ -56,6 +69,15 @@ class UdpMux:
     def port(self) -> int:
         """The UDP port."""
         return int(next(iter(self._sockets.values())).getsockname()[1])
+
+    @property
+    def losses(self) -> Losses:
+        """What was lost here so far."""
+        return self._losses
+
+    def link(self) -> Link:
+        """Make the way to one more client."""
+        return PlainLink(self)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to receive."""
@@ -70,7 +92,7 @@ class UdpMux:
     @property
     def may_forward(self) -> bool:
         """Whether media may pass now. By the clock, not by a timer: a process that was frozen has missed its timers."""
-        return time.monotonic() < self._deadline
+        return self._clock() < self._deadline
 
     def claim(self, address: Address, route: Route, now: float) -> bool:
         """Take datagrams from an address to be a route's.
@@ -94,8 +116,13 @@ class UdpMux:
         if isinstance(address, TcpConnection):
             address.send(data)
             return
-        with contextlib.suppress(OSError):
-            self._sockets[AF_INET if len(address) == _IPV4_LENGTH else AF_INET6].sendto(data, address)
+        try:
+            self._socket_to(address).sendto(data, address)
+        except OSError:
+            self._losses.not_sent += 1
+
+    def _socket_to(self, address: SocketAddress) -> socket.socket:
+        return self._sockets[AF_INET if len(address) == _IPV4_LENGTH else AF_INET6]
 
     def drop_unsent(self, address: Address) -> None:
         """See to it that nothing leaves any more that was sent there before; what UDP was given has left."""
@@ -126,17 +153,27 @@ class UdpMux:
         self._routes.clear()
 
     def _drain(self, sock: socket.socket) -> None:
-        now = time.monotonic()
-        view, receive = self._receiving, sock.recvfrom_into
-        for _ in range(_BATCH):
+        now = self._clock()
+        # One byte more than may come tells what was cut off.
+        view, receive = self._in.view[: MAX_DATAGRAM + 1], sock.recvfrom_into
+        for _ in range(BATCH):
             try:
                 length, address = receive(view)
             except OSError:  # nothing more, or an ICMP error of an earlier send
                 return
-            self._take(self._in, length, address, now)
+            if length > MAX_DATAGRAM:
+                self._losses.too_long += 1
+            else:
+                self._take(self._in, length, address, now)
 
     def _take(self, buffer: Buffer, length: int, address: Address, now: float) -> None:
         """Take one datagram; the buffer is the caller's again afterwards."""
+        try:
+            self._hand_on(buffer, length, address, now)
+        except Exception:  # the next datagram may be anybody's
+            log.exception("media_datagram_lost")
+
+    def _hand_on(self, buffer: Buffer, length: int, address: Address, now: float) -> None:
         if not length:
             return
         view = buffer.view

@@ -74,25 +74,23 @@ class Peer:
     ) -> None:
         self.credentials = Credentials.fresh()
         self.heard = 0.0
+        self.link = mux.link()
         self._session = session
         self._user: PeerUser | None = user
         self._mux = mux
         self._handshake_timeout = handshake_timeout
         self._failed = failed
         self._dtls = DtlsServer(certificate, self._send_dtls)
-        self._address: Address | None = None
         self._nominated_udp = float("-inf")
         self._remote: Fingerprints | None = None
         self._handshake: asyncio.Task[None] | None = None
-        self._receive: SrtpContext | None = None
-        self._transmit: SrtpContext | None = None
         self._rtcp_senders: OrderedDict[int, None] = OrderedDict()  # the one that was silent longest comes first
         mux.ice.add(self)
 
     @property
     def connected(self) -> bool:
         """Packets can be sent."""
-        return self._transmit is not None
+        return self.link.transmit is not None
 
     @property
     def remote(self) -> Fingerprints | None:
@@ -113,16 +111,17 @@ class Peer:
         Returns:
             False: the check is not to be answered, because the address is another client's.
         """
+        before = self.link.address
         over_tcp = isinstance(address, TcpConnection)
         if nominated and not over_tcp:
             self._nominated_udp = now
-        if address != self._address and (self._address is None or (nominated and not (over_tcp and self._has_udp(now)))):
+        if address != before and (before is None or (nominated and not (over_tcp and self._has_udp(now)))):
             if not self._mux.claim(address, self, now):
                 log.debug("media_address_taken", session=self._session)
                 return False
-            if self._address is not None:
-                self._mux.release(self._address, self)
-            self._address = address
+            if before is not None:
+                self._mux.release(before, self)
+            self.link.move(address)
             self._begin()
         self.heard = now
         return True
@@ -131,7 +130,7 @@ class Peer:
         return self._nominated_udp > now - _UDP_OVER
 
     def _begin(self) -> None:
-        if self._handshake is None and self._remote is not None and self._address is not None:
+        if self._handshake is None and self._remote is not None and self.link.address is not None:
             self._handshake = asyncio.get_running_loop().create_task(self._shake_hands(self._remote))
 
     async def _shake_hands(self, remote: Fingerprints) -> None:
@@ -143,7 +142,7 @@ class Peer:
                 self._failed(TransportFailed(self._session, self._user.connection, str(error)))
             return
         if self._user is not None:
-            self._receive, self._transmit = contexts
+            self.link.open(*contexts)
             log.info("media_connected", session=self._session)
             self._user.on_connected()
 
@@ -160,17 +159,18 @@ class Peer:
 
         libsrtp keeps a stream for every SSRC that it ever decrypted, so it is not shown more than we need.
         """
-        if self._receive is None or self._user is None or length < HEADER_SIZE:
+        receive = self.link.receive
+        if receive is None or self._user is None or length < HEADER_SIZE:
             return
         view = buffer.view
         if 192 <= view[1] <= 223:
             ssrc = int.from_bytes(view[4:8], "big")
-            length = self._receive.unprotect_rtcp(buffer, length)
+            length = receive.unprotect_rtcp(buffer, length)
             if length:
-                self._remember_sender(self._receive, ssrc)
+                self._remember_sender(receive, ssrc)
                 self._user.on_rtcp(bytes(view[:length]), now)
         elif int.from_bytes(view[8:12], "big") in self._user.ssrcs:
-            length = self._receive.unprotect(buffer, length)
+            length = receive.unprotect(buffer, length)
             if length:
                 self._user.on_rtp(view[:length], now)
 
@@ -184,40 +184,27 @@ class Peer:
         if len(self._rtcp_senders) > _RTCP_SENDERS:
             receive.forget(self._rtcp_senders.popitem(last=False)[0])
 
-    def send_rtp(self, length: int) -> None:
-        """Encrypt and send the packet that was written into the socket's buffer."""
-        if self._transmit is not None and self._address is not None and self._mux.may_forward:
-            out = self._mux.out
-            length = self._transmit.protect(out, length)
-            if length:
-                self._mux.send(out.view[:length], self._address)
-
     def send_rtcp(self, data: bytes) -> None:
         """Encrypt and send an RTCP packet."""
-        if self._transmit is not None and self._address is not None and self._mux.may_forward:
-            out = self._mux.out
-            out.view[: len(data)] = data
-            length = self._transmit.protect_rtcp(out, len(data))
-            if length:
-                self._mux.send(out.view[:length], self._address)
+        self.link.send_rtcp(data)
 
     def forget(self, ssrc: int) -> None:
         """Send no RTP or RTCP of that SSRC again."""
-        if self._transmit is not None:
-            self._transmit.forget(ssrc)
+        if self.link.transmit is not None:
+            self.link.transmit.forget(ssrc)
 
     def _send_dtls(self, data: bytes) -> None:
-        if self._address is not None:
-            self._mux.send(data, self._address)
+        if self.link.address is not None:
+            self._mux.send(data, self.link.address)
 
     def silence(self) -> None:
         """Receive and send no media any more, from now on; harmless twice."""
-        self._receive = self._transmit = None
+        self.link.close()
         self._user = None
         self._mux.ice.remove(self)
-        if self._address is not None:
-            self._mux.release(self._address, self)
-            self._mux.drop_unsent(self._address)
+        if self.link.address is not None:
+            self._mux.release(self.link.address, self)
+            self._mux.drop_unsent(self.link.address)
 
     async def close(self) -> None:
         """Fall silent, tell the client, and end; never suspends."""
@@ -225,9 +212,9 @@ class Peer:
         if self._handshake is not None:
             self._handshake.cancel()
         await self._dtls.close()
-        if self._address is not None:
-            self._mux.hang_up(self._address)
-            self._address = None
+        if self.link.address is not None:
+            self._mux.hang_up(self.link.address)
+            self.link.move(None)
 
     async def ended(self) -> None:
         """Wait, after :meth:`close`, until its tasks are gone."""

@@ -39,11 +39,19 @@ class Publication:
         self.sdp = write_answer(offer, describe(self.peer), secrets.randbits(62))
         stream = secrets.token_hex(16)
         ours = secrets.randbits(32)
+        self._extension_ids = extension_ids(offer.tracks, AUDIO_LEVEL_ID)
         self.tracks = tuple(
-            PublishedTrack(Track(secrets.token_hex(16), offered.codec.kind), stream, offered, self.peer, ours) for offered in offer.tracks
+            PublishedTrack(
+                Track(secrets.token_hex(16), offered.codec.kind),
+                stream,
+                offered,
+                self.peer.link,
+                extension_ids=self._extension_ids.get(offered.ssrc, {}),
+                sender=ours,
+            )
+            for offered in offer.tracks
         )
         self._sender = ours
-        self._extension_ids = extension_ids(offer.tracks, AUDIO_LEVEL_ID)
         self._by_ssrc = {track.offered.ssrc: track for track in self.tracks}
         self._by_rtx_ssrc = {track.offered.rtx_ssrc: track for track in self.tracks if track.offered.rtx_ssrc is not None}
         self.ssrcs = frozenset(self._by_ssrc) | frozenset(self._by_rtx_ssrc)

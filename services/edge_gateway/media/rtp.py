@@ -3,6 +3,8 @@
 import struct
 from collections.abc import Mapping
 
+from services.edge_gateway.media.forwarding import SendStream
+
 HEADER_SIZE = 12
 _HEADER = struct.Struct("!BBHII")
 _BLOCK = struct.Struct("!HH")
@@ -136,23 +138,44 @@ def restore(packet: Packet, ssrc: int, payload_type: int) -> Packet | None:
     )
 
 
+def write(out: memoryview, packet: Packet, stream: SendStream) -> int:
+    """Write a packet as one of a subscriber's stream; ``out`` has room for a datagram.
+
+    Returns:
+        Its length in bytes.
+    """
+    if stream.extensions and packet.extensions:
+        first, body = _EXTENSION, packet.extensions + packet.payload
+    else:
+        first, body = _NO_EXTENSION, packet.payload
+    _HEADER.pack_into(
+        out,
+        0,
+        first,
+        packet.marker | stream.payload_type,
+        (packet.sequence + stream.sequence_offset) & 0xFFFF,
+        (packet.timestamp + stream.timestamp_offset) & 0xFFFFFFFF,
+        stream.ssrc,
+    )
+    end = HEADER_SIZE + len(body)
+    out[HEADER_SIZE:end] = body
+    return end
+
+
 class Rewriter:
     """Writes one publisher's packets as one subscriber's stream.
 
     The same packet is always written as the same bytes: with AES-GCM, another content under a number that was used
     would give the key away.
+
+    Args:
+        stream: the subscriber's.
     """
 
-    __slots__ = ("_sequence_offset", "_timestamp_offset", "extensions", "payload_type", "ssrc", "started")
+    __slots__ = ("stream",)
 
-    def __init__(self, ssrc: int, payload_type: int) -> None:
-        self.ssrc = ssrc
-        self.payload_type = payload_type
-        self.extensions = False
-        """The subscriber negotiated our header extensions."""
-        self.started = False
-        self._sequence_offset = 0
-        self._timestamp_offset = 0
+    def __init__(self, stream: SendStream) -> None:
+        self.stream = stream
 
     def start(self, packet: Packet, sequence: int, timestamp: int) -> None:
         """Give the first packet its numbers; all others follow from it.
@@ -162,40 +185,17 @@ class Rewriter:
             sequence: 0 to 2^15-1, so that the SRTP roll-over counter of both sides starts at 0 (RFC 3711, 3.3.1).
             timestamp: any.
         """
-        self.started = True
-        self._sequence_offset = sequence - packet.sequence
-        self._timestamp_offset = timestamp - packet.timestamp
+        self.stream.started = True
+        self.stream.sequence_offset = (sequence - packet.sequence) & 0xFFFF
+        self.stream.timestamp_offset = (timestamp - packet.timestamp) & 0xFFFFFFFF
 
     def timestamp(self, theirs: int) -> int:
         """Translate the publisher's RTP timestamp."""
-        return (theirs + self._timestamp_offset) & 0xFFFFFFFF
+        return (theirs + self.stream.timestamp_offset) & 0xFFFFFFFF
 
     def original(self, sequence: int) -> int:
         """Translate one of our sequence numbers to the publisher's."""
-        return (sequence - self._sequence_offset) & 0xFFFF
-
-    def write(self, out: memoryview, packet: Packet) -> int:
-        """Write a packet; ``out`` has room for a datagram.
-
-        Returns:
-            Its length in bytes.
-        """
-        if self.extensions and packet.extensions:
-            first, body = _EXTENSION, packet.extensions + packet.payload
-        else:
-            first, body = _NO_EXTENSION, packet.payload
-        _HEADER.pack_into(
-            out,
-            0,
-            first,
-            packet.marker | self.payload_type,
-            (packet.sequence + self._sequence_offset) & 0xFFFF,
-            (packet.timestamp + self._timestamp_offset) & 0xFFFFFFFF,
-            self.ssrc,
-        )
-        end = HEADER_SIZE + len(body)
-        out[HEADER_SIZE:end] = body
-        return end
+        return (sequence - self.stream.sequence_offset) & 0xFFFF
 
     def write_again(self, out: memoryview, packet: Packet, rtx: "Retransmitter") -> int:
         """Write a packet that was lost, as a retransmission (RFC 4588, 4).
@@ -205,7 +205,7 @@ class Rewriter:
         """
         rtx.sequence = (rtx.sequence + 1) & 0xFFFF
         _HEADER.pack_into(out, 0, _NO_EXTENSION, packet.marker | rtx.payload_type, rtx.sequence, self.timestamp(packet.timestamp), rtx.ssrc)
-        body = ((packet.sequence + self._sequence_offset) & 0xFFFF).to_bytes(2, "big") + packet.payload
+        body = ((packet.sequence + self.stream.sequence_offset) & 0xFFFF).to_bytes(2, "big") + packet.payload
         end = HEADER_SIZE + len(body)
         out[HEADER_SIZE:end] = body
         return end

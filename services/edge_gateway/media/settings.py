@@ -2,6 +2,7 @@
 
 import ipaddress
 from dataclasses import dataclass
+from typing import Literal
 
 from services.edge_gateway.media.codecs import CODECS
 from shared.contracts.errors import ConfigurationError
@@ -33,6 +34,8 @@ class MediaSettings:
     """Connections at a time, for clients whose UDP is blocked; 0 takes none, and offers none."""
     tcp_connections_per_address: int = 100
     """Of them, from one IPv4 address or one /64 of IPv6: a whole office may be behind it, with two a client."""
+    engine: Literal["auto", "python", "native"] = "auto"
+    """What forwards: ``native`` needs a C compiler at install; ``auto`` takes it where it is there."""
     codecs: tuple[str, ...] = ("opus", "VP8")
     """What may be published, in the order of preference."""
     max_subscriptions: int = 32

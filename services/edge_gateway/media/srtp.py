@@ -27,13 +27,18 @@ class UnsupportedLibraryError(ImportError):
 
 
 class Buffer:
-    """Memory of one datagram, with room for what protection adds."""
+    """Memory of one datagram, with room for what protection adds.
+
+    Args:
+        address: of memory that is another's and outlives this; none, it is its own.
+    """
 
     __slots__ = ("pointer", "view")
 
-    def __init__(self) -> None:
-        self.pointer = ffi.new("char[]", MAX_DATAGRAM + _MAX_TRAILER)
-        self.view = memoryview(ffi.buffer(self.pointer))
+    def __init__(self, address: int | None = None) -> None:
+        size = MAX_DATAGRAM + _MAX_TRAILER
+        self.pointer = ffi.new("char[]", size) if address is None else ffi.cast("char *", address)
+        self.view = memoryview(ffi.buffer(self.pointer, size))
 
 
 # One for all: libsrtp reads and writes it within a call, and all calls come from one thread.
@@ -48,6 +53,11 @@ class SrtpContext:
     def __init__(self, session: Session) -> None:
         self._session = session  # frees the handle when it goes
         self._handle = session._srtp[0]  # noqa: SLF001 - see the module's docstring
+
+    @property
+    def address(self) -> int:
+        """Where libsrtp's context lies; it is gone when this object is."""
+        return int(ffi.cast("uintptr_t", self._handle))
 
     def protect(self, buffer: Buffer, length: int) -> int:
         """Encrypt an RTP packet."""
@@ -74,6 +84,12 @@ class SrtpContext:
     def _call(self, function: Callable[[Any, Any, Any], int], buffer: Buffer, length: int) -> int:
         _length[0] = length
         return _length[0] if function(self._handle, buffer.pointer, _length) == 0 else 0
+
+
+def functions() -> tuple[int, int]:
+    """Return the addresses of libsrtp's ``srtp_protect`` and ``srtp_unprotect``."""
+    found = [int(ffi.cast("uintptr_t", ffi.addressof(lib, name))) for name in ("srtp_protect", "srtp_unprotect")]
+    return found[0], found[1]
 
 
 def self_test() -> None:

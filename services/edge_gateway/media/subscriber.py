@@ -116,7 +116,7 @@ class Subscriber:
     def _begin(self, source: PublishedTrack) -> None:
         ssrc = self._free_ssrc()
         rtx_ssrc = self._free_ssrc() if source.codec.rtx_payload_type is not None else None
-        subscription = Subscription(source, self.peer, self._out, ssrc, rtx_ssrc)
+        subscription = Subscription(source, self.peer.link, self._out, ssrc, rtx_ssrc)
         self._subscriptions[source.track.id] = subscription
         self._by_ssrc[ssrc] = subscription
 

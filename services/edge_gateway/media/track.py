@@ -1,8 +1,9 @@
 """A published track: what comes in is counted, repaired, kept for repairs, and forwarded."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from services.edge_gateway.media.history import History
+from services.edge_gateway.media.forwarding import Link, SendStream
 from services.edge_gateway.media.interface import Track
 from services.edge_gateway.media.reception import Reception
 from services.edge_gateway.media.rtcp import ReportBlock, SenderReport, nack, picture_loss
@@ -15,19 +16,16 @@ _REPORT_INTERVAL = 0.1
 """Seconds between sender reports that are passed on: each goes to every subscriber. Browsers send one or two a second."""
 
 
-class RtcpSender(Protocol):
-    """The peer connection of a publisher, as far as its tracks know it."""
-
-    def send_rtcp(self, data: bytes) -> None:
-        """Send an RTCP packet to the publisher."""
-        ...
-
-
 class Listener(Protocol):
     """What a track forwards to."""
 
-    def forward(self, packet: Packet) -> None:
-        """Send a packet on."""
+    @property
+    def stream(self) -> SendStream:
+        """Where its packets go."""
+        ...
+
+    def start(self, packet: Packet) -> None:
+        """Give the stream its numbers, of which this packet is the first."""
         ...
 
     def report(self, report: SenderReport) -> None:
@@ -42,11 +40,14 @@ class PublishedTrack:
         track: its id and kind.
         stream: the name of what is played in step with it.
         offered: what the publisher's SDP says of it.
-        publisher: where feedback goes.
+        publisher: where packets come from, and feedback goes.
+        extension_ids: the header extensions to forward: the publisher's number to ours.
         sender: the SSRC of our feedback.
     """
 
-    def __init__(self, track: Track, stream: str, offered: OfferedTrack, publisher: RtcpSender, sender: int) -> None:
+    def __init__(
+        self, track: Track, stream: str, offered: OfferedTrack, publisher: Link, *, extension_ids: Mapping[int, int], sender: int
+    ) -> None:
         self.track = track
         self.stream = stream
         self.codec = offered.codec
@@ -55,9 +56,11 @@ class PublishedTrack:
         self._publisher = publisher
         self._sender = sender
         self._repaired = bool(offered.codec.feedback)
-        self._reception = Reception(offered.codec.clock_rate)
-        self._history = History() if self._repaired else None
+        clock_rate = offered.codec.clock_rate
+        self._received = publisher.receive_stream(offered.ssrc, offered.payload_type, clock_rate, extension_ids, keep=self._repaired)
+        self._reception = Reception(clock_rate, self._received.counts)
         self._listeners: dict[Listener, None] = {}
+        self._waiting: dict[Listener, None] = {}  # for the next packet, which starts them
         self._reported = float("-inf")
         self._key_frame_asked = float("-inf")
         self._key_frame_wanted = False
@@ -66,16 +69,21 @@ class PublishedTrack:
         """Forward to a listener from now on; it can show nothing before a key frame."""
         if listener not in self._listeners:
             self._listeners[listener] = None
+            self._waiting[listener] = None
+            self._received.counts.upward = True
             self.request_key_frame(now)
 
     def remove(self, listener: Listener) -> None:
         """Forward to a listener no more; harmless twice."""
         self._listeners.pop(listener, None)
+        self._waiting.pop(listener, None)
+        self._received.remove(listener.stream)
 
     def close(self) -> None:
         """Forward to nobody any more, and send nothing again."""
         self._listeners.clear()
-        self._history = None
+        self._waiting.clear()
+        self._received.close()
 
     def on_packet(self, packet: Packet, now: float) -> None:
         """Take a packet that came with the track's SSRC."""
@@ -93,12 +101,18 @@ class PublishedTrack:
     def _accept(self, packet: Packet, now: float) -> None:
         if not self._reception.accept(packet.sequence, packet.timestamp, now):
             return
-        if self._history is not None:
-            self._history.keep(packet)
-        for listener in self._listeners:
-            listener.forward(packet)
+        if self._waiting:
+            self._start_waiting(packet)
+        self._received.forward(packet)
         if self._repaired:
             self._ask_for_missing(now)
+
+    def _start_waiting(self, packet: Packet) -> None:
+        for listener in self._waiting:
+            listener.start(packet)
+            self._received.add(listener.stream)
+        self._waiting.clear()
+        self._received.counts.upward = False
 
     def _ask_for_missing(self, now: float) -> None:
         missing = self._reception.missing(now)
@@ -107,7 +121,7 @@ class PublishedTrack:
 
     def find(self, sequence: int) -> Packet | None:
         """Return a packet that was forwarded not long ago, by the publisher's sequence number."""
-        return self._history.find(sequence) if self._history is not None else None
+        return self._received.find(sequence)
 
     def request_key_frame(self, now: float) -> None:
         """Ask the publisher for a key frame, now or, if it was asked just now, at a later tick."""

@@ -1,9 +1,11 @@
 """An engine on the loopback interface, and real peers for it: aiortc is the client."""
 
 import asyncio
+import contextlib
 import fractions
 import gc
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import aioice.ice
 import pytest
@@ -15,9 +17,10 @@ from av import VideoFrame
 from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.ice import Address
 from services.edge_gateway.media.interface import Offer, TransportFailed
-from services.edge_gateway.media.mux import UdpMux
 from services.edge_gateway.media.remote import RemoteEngine
 from services.edge_gateway.media.settings import MediaSettings
+from services.edge_gateway.media.sockets import bind
+from tests.support.media import ENGINES, give_client, give_mux  # noqa: F401 - fixtures
 
 PATIENCE = 10.0
 """Seconds until a test that waits for an event gives up."""
@@ -145,29 +148,50 @@ class Room:
                     return frame
 
 
-WHERE = {"here": UdpMediaEngine, "worker": RemoteEngine}
-"""Where an engine may run: in the test's process, or in one of its own."""
-
-
-@pytest.fixture
-async def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Room]:
-    """Give an engine, in the test's process or where the parameter says, and clients for it."""
-    # aioice leaves the loopback address out; everything here runs on it.
-    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda *_, **__: ["127.0.0.1"])
-    room = Room()
-    start = WHERE[getattr(request, "param", "here")].start
-    room.engine = await start(MediaSettings(host="127.0.0.1", port=0), room.on_offer, on_failed=room.failures.append)
-    room.engine.allow_until(None)
-    yield room
-    await room.close()
-    gc.collect()
-
-
 class Wire(list[tuple[int, bytes]]):
-    """Every datagram that the engine sends: to which port, and what."""
+    """A relay that clients talk to instead of the engine. It is the list of what the engine sent: to which port, and what."""
 
     lost: Callable[[bytes], bool] = staticmethod(lambda _: False)
-    """What does not arrive."""
+    """What does not arrive at a client."""
+    lost_before: Callable[[bytes], bool] = staticmethod(lambda _: False)
+    """What does not arrive at the engine."""
+
+    host = "127.0.0.2"
+    """Where clients find it, at the engine's port."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._front: socket.socket
+        self._backs: dict[Address, socket.socket] = {}
+
+    def start(self, port: int) -> None:
+        """Take the engine's place."""
+        self._front = bind([self.host], port, tcp=False).udp[0]
+        asyncio.get_running_loop().add_reader(self._front.fileno(), self._pass_on)
+
+    def seen_from(self, client: Address) -> Address:
+        """Return where the engine sees a client."""
+        return self._back(client).getsockname()
+
+    def _back(self, client: Address) -> socket.socket:
+        if client not in self._backs:
+            back = self._backs[client] = bind(["127.0.0.1"], 0, tcp=False).udp[0]
+            back.connect(("127.0.0.1", self._front.getsockname()[1]))
+            asyncio.get_running_loop().add_reader(back.fileno(), self.collect)
+        return self._backs[client]
+
+    def _pass_on(self) -> None:
+        for data, client in received(self._front):
+            if not self.lost_before(data):
+                self._back(client).send(data)
+
+    def collect(self) -> None:
+        """Take in what the engine has sent so far: on the loopback interface, that has arrived."""
+        for client, back in self._backs.items():
+            for data, _ in received(back):
+                self.append((client[1], data))
+                if not self.lost(data):
+                    self._front.sendto(data, client)
 
     async def until(self, condition: Callable[[int, bytes], bool]) -> None:
         """Wait for a datagram."""
@@ -175,16 +199,51 @@ class Wire(list[tuple[int, bytes]]):
             while not any(condition(port, data) for port, data in self):
                 await asyncio.sleep(0.02)
 
+    def close(self) -> None:
+        """Free the sockets."""
+        for sock in (self._front, *self._backs.values()):
+            asyncio.get_running_loop().remove_reader(sock.fileno())
+            sock.close()
+
+
+def received(sock: socket.socket) -> Iterator[tuple[bytes, Address]]:
+    """Give what waits in a socket."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            yield sock.recvfrom(4096)
+
 
 @pytest.fixture
-def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
-    """Give the list of what is sent."""
-    wire, send = Wire(), UdpMux.send
+def wire() -> Wire:
+    """Give a relay, and with it the list of what is sent."""
+    return Wire()
 
-    def record(mux: UdpMux, data: bytes | memoryview, address: Address) -> None:
-        wire.append((address[1], bytes(data)))
-        if not wire.lost(bytes(data)):
-            send(mux, data, address)
 
-    monkeypatch.setattr(UdpMux, "send", record)
-    return wire
+WHERE = {"here": UdpMediaEngine, "worker": RemoteEngine}
+"""Where an engine may run: in the test's process, or in one of its own."""
+
+
+@pytest.fixture(params=ENGINES)
+def forwarder(request: pytest.FixtureRequest) -> str:
+    """Give the name of each engine."""
+    return request.param
+
+
+@pytest.fixture
+async def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, forwarder: str) -> AsyncIterator[Room]:
+    """Give an engine, in the test's process or where the parameter says, and clients, which talk to the relay if the test has one."""
+    # aioice leaves the loopback address out; everything here runs on it.
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda *_, **__: ["127.0.0.1"])
+    wire: Wire | None = request.getfixturevalue("wire") if "wire" in request.fixturenames else None
+    settings = MediaSettings(host="127.0.0.1", port=0, advertise=() if wire is None else (wire.host,), engine=forwarder)
+    room = Room()
+    start = WHERE[getattr(request, "param", "here")].start
+    room.engine = await start(settings, room.on_offer, on_failed=room.failures.append)
+    room.engine.allow_until(None)
+    if wire is not None:
+        wire.start(room.engine.port)
+    yield room
+    await room.close()
+    if wire is not None:
+        wire.close()
+    gc.collect()

@@ -8,8 +8,8 @@ import pytest
 from aioice import stun
 
 from services.edge_gateway.media.ice import Credentials
-from services.edge_gateway.media.mux import UdpMux
 from services.edge_gateway.media.sockets import bind
+from tests.support.media import ENGINES, make_mux
 
 PATIENCE = 5.0
 PASSWORD = "password"
@@ -18,9 +18,10 @@ PASSWORD = "password"
 class Somebody:
     """A route that remembers what it got."""
 
-    def __init__(self, heard: float = 0.0) -> None:
+    def __init__(self, mux, heard: float = 0.0) -> None:
         self.credentials = Credentials("me", PASSWORD)
         self.heard = heard
+        self.link = mux.link()
         self.got = []
 
     def seen_at(self, address, now, *, nominated) -> bool:  # noqa: ARG002 - the protocol has them
@@ -37,9 +38,15 @@ class Somebody:
 
 
 @pytest.fixture(params=["127.0.0.1", "::1"])
-def mux(request):
-    """Give a socket that is read by hand, of either IP version."""
-    mux = UdpMux(*bind([request.param], 0, tcp=False).udp)
+def host(request):
+    """Give an address of either IP version."""
+    return request.param
+
+
+@pytest.fixture(params=ENGINES)
+def mux(request, host):
+    """Give a socket that is read by hand, with either engine."""
+    mux = make_mux(request.param, bind([host], 0, tcp=False).udp, time.monotonic)
     mux.allow_until(float("inf"))
     yield mux
     mux.close()
@@ -65,7 +72,7 @@ def drain(mux) -> None:
 
 def test_the_first_byte_says_what_it_is(mux, client):
     """Each protocol has its range (RFC 7983, 7); what has none is nobody's."""
-    somebody = Somebody()
+    somebody = Somebody(mux)
     assert mux.claim(client.getsockname(), somebody, 1.0)
     for first in range(256):
         client.send(bytes([first]))
@@ -78,7 +85,7 @@ def test_the_first_byte_says_what_it_is(mux, client):
 
 def test_one_turn_of_the_loop_takes_64_datagrams(mux, client):
     """Signalling and timers get their turn, however much arrives."""
-    somebody = Somebody()
+    somebody = Somebody(mux)
     mux.claim(client.getsockname(), somebody, 1.0)
     for _ in range(100):
         client.send(b"\x80")
@@ -90,7 +97,7 @@ def test_one_turn_of_the_loop_takes_64_datagrams(mux, client):
 
 def test_after_the_deadline_media_is_not_even_taken_in(mux, client):
     """By the clock of the moment: what waited in the socket while the process was frozen is too late. Connections live on."""
-    somebody = Somebody()
+    somebody = Somebody(mux)
     mux.claim(client.getsockname(), somebody, 1.0)
     mux.allow_until(time.monotonic())
     client.send(b"\x80")
@@ -101,9 +108,9 @@ def test_after_the_deadline_media_is_not_even_taken_in(mux, client):
 
 def test_strangers_are_nobody(mux, client):
     """Without a check there is no route, and after release neither."""
-    somebody = Somebody()
+    somebody = Somebody(mux)
     mux.claim(client.getsockname(), somebody, 1.0)
-    mux.release(client.getsockname(), Somebody())
+    mux.release(client.getsockname(), Somebody(mux))
     client.send(b"\x80")
     drain(mux)
     mux.release(client.getsockname(), somebody)
@@ -117,7 +124,7 @@ def test_strangers_are_nobody(mux, client):
 def test_an_address_is_anothers_only_when_its_owner_is_gone(mux):
     """Otherwise anybody with a session could silence anybody by forging an address."""
     address = ("192.0.2.1", 5)
-    owner, other = Somebody(heard=100.0), Somebody()
+    owner, other = Somebody(mux, heard=100.0), Somebody(mux)
     assert mux.claim(address, owner, 100.0)
     assert mux.claim(address, owner, 101.0)
     assert not mux.claim(address, other, 114.9)
@@ -127,7 +134,7 @@ def test_an_address_is_anothers_only_when_its_owner_is_gone(mux):
 async def test_checks_are_answered_to_where_they_came_from(mux, client):
     """Over IPv4 and over IPv6."""
     mux.start(asyncio.get_running_loop())
-    mux.ice.add(Somebody())
+    mux.ice.add(Somebody(mux))
     message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
     message.attributes["USERNAME"] = "me:you"
     message.add_message_integrity(PASSWORD.encode())

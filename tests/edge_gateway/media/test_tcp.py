@@ -114,7 +114,7 @@ async def test_what_a_slow_client_has_not_taken_never_leaves(room):
     peer._nominated_udp = float("-inf")
     async with connected(room) as (reader, writer):
         await answered(reader, writer, check(ufrag, password))
-        slow = peer._address
+        slow = peer.link.address
         assert isinstance(slow, TcpConnection)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         reader._transport.pause_reading()
@@ -202,22 +202,22 @@ async def test_only_who_knows_the_password_moves_a_session_to_tcp(room):
     _, received = await room.subscribe("bob", tracks["video"])
     ufrag, password = credentials(connection.remoteDescription.sdp)
     peer = room.engine._publications["ann"].peer
-    where = peer._address
+    where = peer.link.address
     async with connected(room) as (reader, writer):
         for forged in (check(ufrag, "not the password"), check("unknown", password), b"\x80\x60" + bytes(30), b"\x16\xfe\xff" + bytes(30)):
             writer.write(frame(forged))
         good = check(ufrag, password)
         assert (await answered(reader, writer, good)).transaction_id == good[8:20]
-        assert peer._address == where
+        assert peer.link.address == where
         await room.frame_of(received[tracks["video"]])
         peer._nominated_udp = float("-inf")
         await answered(reader, writer, check(ufrag, password, nominate=False))
-        assert peer._address == where
+        assert peer.link.address == where
         await answered(reader, writer, check(ufrag, password))
-        assert isinstance(peer._address, TcpConnection)
+        assert isinstance(peer.link.address, TcpConnection)
         # A connection belongs to one who is alive; who else shows up there is not answered.
         routes = room.engine._mux
-        assert not routes.claim(peer._address, room.engine._subscribers["bob"].peer, peer.heard)
+        assert not routes.claim(peer.link.address, room.engine._subscribers["bob"].peer, peer.heard)
 
 
 @pytest.mark.parametrize("limits", [{"tcp_connections": 3}, {"tcp_connections_per_address": 3}])
@@ -241,7 +241,7 @@ async def test_connections_are_bounded(room, limits):
         clients[0] = (newcomer, writer, *clients[0][2:])
         for reader, writer, peer, known in clients:
             await answered(reader, writer, check(*known))
-            assert isinstance(peer._address, TcpConnection)
+            assert isinstance(peer.link.address, TcpConnection)
         refused, _ = await stack.enter_async_context(connected(room))
         await ended(refused)
         assert room.engine._tcp.count == 3
@@ -257,7 +257,7 @@ async def test_idle_connections_are_closed(room):
         peer._nominated_udp = float("-inf")
         await answered(reader, writer, check(*credentials(published.remoteDescription.sdp)))
         await until(lambda: room.engine._tcp.count == 2)
-        idle, used = sorted(of(room.engine), key=lambda one: one is peer._address)
+        idle, used = sorted(of(room.engine), key=lambda one: one is peer.link.address)
         for one in (idle, used):
             one.used_at -= 9
         room.engine._tcp._tick()

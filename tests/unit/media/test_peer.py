@@ -10,6 +10,7 @@ from services.edge_gateway.media.dtls import SharedCertificate
 from services.edge_gateway.media.ice import IceLite
 from services.edge_gateway.media.peer import Peer
 from services.edge_gateway.media.srtp import Buffer, SrtpContext
+from services.edge_gateway.media.streams import PlainLink
 
 KEY = os.urandom(44)
 MINE = 7
@@ -38,6 +39,10 @@ class Mux:
         self.ice = IceLite()
         self.out = Buffer()
         self.may_forward = True
+
+    def link(self) -> PlainLink:
+        """Make a way to the client."""
+        return PlainLink(self)
 
 
 class User:
@@ -69,7 +74,7 @@ def connect():
     def connected(user: User):
         peer = Peer("ann", user, Mux(), SharedCertificate.generateCertificate(), 5.0, failed=lambda _: None)
         streams = session(Policy.SSRC_ANY_INBOUND)
-        peer._receive = SrtpContext(streams)
+        peer.link.receive = SrtpContext(streams)
 
         def receive(packet: bytes) -> None:
             buffer.view[: len(packet)] = packet
@@ -140,7 +145,7 @@ def test_what_is_sent_no_more_is_forgotten():
     peer = Peer("ann", User(frozenset()), Mux(), SharedCertificate.generateCertificate(), 5.0, failed=lambda _: None)
     peer.forget(MINE)
     streams = session(Policy.SSRC_ANY_OUTBOUND)
-    peer._transmit = SrtpContext(streams)
+    peer.link.transmit = SrtpContext(streams)
     for ssrc in (MINE, 8):
         streams.protect(struct.pack("!BBHII", 0x80, 96, 1, 0, ssrc))
     peer.forget(MINE)

@@ -5,12 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge_gateway.media.reception import WINDOW, Reception
+from services.edge_gateway.media.streams import PlainCounts
 from tests.support.steps import counted
 
 
 def received(*sequences: int) -> Reception:
     """Give a reception of these packets, all at the same time."""
-    reception = Reception(90000)
+    reception = Reception(90000, PlainCounts())
     for sequence in sequences:
         reception.accept(sequence & 0xFFFF, 0, 0.0)
     return reception
@@ -71,7 +72,7 @@ def test_what_is_lost_in_a_short_time_is_asked_for_together():
 @pytest.mark.parametrize("step", [100, 128, 300, 1023, 30000])
 def test_numbers_that_jump_cost_little(step):
     """A publisher may number its packets as it likes; everybody's packets wait while one is counted."""
-    reception = Reception(90000)
+    reception = Reception(90000, PlainCounts())
     for index in range(500):
         with counted() as steps:
             reception.accept(index * step & 0xFFFF, 0, 0.0)
@@ -90,7 +91,7 @@ def test_what_is_too_old_is_forgotten():
 
 def test_before_the_first_packet_there_is_nothing_to_report():
     """A publisher who is silent gets no reports."""
-    assert Reception(90000).report(1, 0.0) is None
+    assert Reception(90000, PlainCounts()).report(1, 0.0) is None
 
 
 def test_reports_count_losses_since_the_last_one():
@@ -116,11 +117,11 @@ def test_the_round_trip_can_be_measured():
 
 def test_jitter_is_that_of_rfc_3550():
     """Each step counts a sixteenth; a steady stream has none, and a timestamp's wrap is no step."""
-    steady = Reception(90000)
+    steady = Reception(90000, PlainCounts())
     for index in range(10):
         steady.accept(index, (0xFFFFF000 + 4500 * index) & 0xFFFFFFFF, index * 0.05)
     assert steady.report(1, 0.0).jitter <= 1
-    shaken = Reception(90000)
+    shaken = Reception(90000, PlainCounts())
     shaken.accept(0, 0, 0.0)
     shaken.accept(1, 4500, 0.05 + 0.016)
     assert shaken.report(1, 0.0).jitter == 90

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.edge_gateway.media.history import SIZE, History
-from services.edge_gateway.media.rtp import MalformedRtpError, Packet, Retransmitter, Rewriter, parse, restore, rewrite_extensions
+from services.edge_gateway.media.rtp import MalformedRtpError, Packet, Retransmitter, Rewriter, parse, restore, rewrite_extensions, write
+from services.edge_gateway.media.streams import PlainSendStream
 
 SSRC = 0x11223344
 
@@ -22,7 +23,7 @@ def packet(**changes) -> Packet:
 def written(rewriter: Rewriter, source: Packet) -> bytes:
     """Write a packet for a subscriber."""
     out = memoryview(bytearray(2048))
-    return bytes(out[: rewriter.write(out, source)])
+    return bytes(out[: write(out, source, rewriter.stream)])
 
 
 @given(
@@ -115,7 +116,7 @@ def test_only_one_byte_extensions_are_known(profile, kept):
 )
 def test_distances_stay_what_they_are(first, start, timestamp, start_timestamp, steps):
     """Losses, order and timing of the publisher are the subscriber's; only the origin is another."""
-    rewriter = Rewriter(99, 96)
+    rewriter = Rewriter(PlainSendStream(None, 99, 96))
     rewriter.start(packet(sequence=first, timestamp=timestamp), start, start_timestamp)
     for step in [0, *steps]:
         source = packet(sequence=(first + step) & 0xFFFF, timestamp=(timestamp + 3000 * step) & 0xFFFFFFFF, marker=0x80)
@@ -130,10 +131,10 @@ def test_distances_stay_what_they_are(first, start, timestamp, start_timestamp, 
 def test_extensions_go_only_to_who_negotiated_them():
     """To another subscriber their number means nothing, or something else."""
     source = packet(extensions=bytes.fromhex("bede000110850000"))
-    rewriter = Rewriter(99, 111)
+    rewriter = Rewriter(PlainSendStream(None, 99, 111))
     rewriter.start(source, 0, 0)
     assert written(rewriter, source)[0] == 0x80
-    rewriter.extensions = True
+    rewriter.stream.extensions = True
     with_level = written(rewriter, source)
     assert with_level[0] == 0x90
     assert with_level[12:] == source.extensions + b"payload"
@@ -159,7 +160,7 @@ def test_bandwidth_probes_are_nothing():
 
 def test_our_retransmissions_are_unwrapped_by_aiortc():
     """The subscriber finds the packet that it missed."""
-    rewriter, rtx = Rewriter(99, 96), Retransmitter(100, 97, 0xFFFF)
+    rewriter, rtx = Rewriter(PlainSendStream(None, 99, 96)), Retransmitter(100, 97, 0xFFFF)
     source = packet(marker=0x80)
     rewriter.start(source, 3000, 5)
     out = memoryview(bytearray(2048))

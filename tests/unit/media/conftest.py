@@ -1,0 +1,3 @@
+"""Both engines, for the rules that send packets."""
+
+from tests.support.media import give_client, give_mux  # noqa: F401 - fixtures
