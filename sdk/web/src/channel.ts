@@ -3,7 +3,16 @@ import type { Role } from './checks.js';
 import { join, rejoin, resume, type Attachment, type Entry, type Stay } from './entry.js';
 import { RtcError, wordsOf } from './errors.js';
 import { inTime } from './in-time.js';
-import type { BannedNotice, GatewayMessage, IceServers, JoinFields, MediaLost, Offer, RoomMessage, RoomView } from './messages.js';
+import type {
+  BannedNotice,
+  GatewayMessage,
+  IceServers,
+  JoinFields,
+  MediaLost,
+  Offer,
+  RoomMessage,
+  RoomView,
+} from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
 import { Relays, type Way } from './relays.js';
 import { RequestRefused, Signalling } from './signalling.js';
