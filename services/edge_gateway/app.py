@@ -142,6 +142,7 @@ class Process:
             gateway=name,
             commands=CommandClient(connection, partitions),
             media=media,
+            codecs=self._media_settings.codecs,
             rooms=rooms,
             relays=self._relays,
             receipts=receipts,

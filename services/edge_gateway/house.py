@@ -35,6 +35,8 @@ class House:
     new_token: Callable[[RoomKey, str], str]
     expires_at: Callable[[float], int]
     """Seconds from now to Unix time in milliseconds."""
+    codecs: tuple[str, ...] = ()
+    """What may be published, in the order of preference."""
     background: set[asyncio.Task[None]] = field(default_factory=set)
     """Work that outlives the session it is for; the gateway waits for it when it ends."""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.edge_gateway.media.interface import Connection
+from services.edge_gateway.stream import StreamKind
 from shared.contracts.commands import Role
 from shared.contracts.ids import RoomId, SdkAppId, SessionId, UserId
 
@@ -17,6 +18,7 @@ StreamId = Annotated[str, Field(strict=True, max_length=64)]
 Sdp = Annotated[str, Field(strict=True, max_length=65536)]
 Token = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9_.-]{1,128}$")]
 Mode = Literal["rtc", "live"]
+MutedKinds = Annotated[tuple[Literal["audio", "video"], ...], Field(max_length=2)]
 
 
 class CloseCode:
@@ -130,8 +132,9 @@ class PublishRequest(_FromClient):
 
     type: Literal["publish"]
     id: RequestId
-    kind: Literal["main"]
+    kind: StreamKind
     sdp: Sdp
+    muted: MutedKinds = ()
 
 
 class UnpublishRequest(_FromClient):
@@ -142,6 +145,15 @@ class UnpublishRequest(_FromClient):
     stream: StreamId
 
 
+class MuteRequest(_FromClient):
+    """Say which kinds of one's own stream carry nothing now."""
+
+    type: Literal["mute"]
+    id: RequestId
+    stream: StreamId
+    muted: MutedKinds
+
+
 class SubscribeRequest(_FromClient):
     """Say what is wanted of a stream."""
 
@@ -150,6 +162,7 @@ class SubscribeRequest(_FromClient):
     stream: StreamId
     audio: Annotated[bool, Field(strict=True)]
     video: Annotated[bool, Field(strict=True)]
+    size: Literal["big", "small"] = "big"
 
 
 class UnsubscribeRequest(_FromClient):
@@ -195,6 +208,7 @@ Request = (
     | SwitchRoleRequest
     | PublishRequest
     | UnpublishRequest
+    | MuteRequest
     | SubscribeRequest
     | UnsubscribeRequest
     | ReconnectRequest

@@ -8,6 +8,7 @@ import structlog
 
 from services.edge_gateway.ending import Ending
 from services.edge_gateway.items import Item, StreamsChanged
+from services.edge_gateway.local_media import owner_of
 from services.edge_gateway.media.interface import Offer, TransportFailed
 from services.edge_gateway.stream import Stream
 from shared.contracts.facts import RoomFact
@@ -34,8 +35,8 @@ class Member(Protocol):
         ...
 
     @property
-    def engine_id(self) -> str | None:
-        """What the media engine calls what it has of media; None where it has none."""
+    def engine_ids(self) -> tuple[str, ...]:
+        """What the media engine calls what it has of media; nothing where it has none."""
         ...
 
     def post(self, item: Item) -> None:
@@ -69,7 +70,7 @@ class LocalRoom:
     streams: dict[str, Stream] = field(default_factory=dict)
 
     def add_stream(self, stream: Stream) -> None:
-        """Publish a stream to the others."""
+        """Publish a stream to the others, or what has changed of it."""
         self.streams[stream.id] = stream
         self._announce()
 
@@ -123,7 +124,7 @@ class LocalRooms:
 
     def media_failed(self, failure: TransportFailed) -> None:
         """Tell a session that a peer connection of it is no more."""
-        if (member := self._by_engine_id.get(failure.session)) is not None:
+        if (member := self._by_engine_id.get(owner_of(failure.session))) is not None:
             log.warning("media_lost", session=member.id, connection=failure.connection, reason=failure.reason)
             member.lose_media(failure)
 

@@ -90,9 +90,9 @@ class Session:
         return self._state in (State.JOINED, State.CUT_OFF)
 
     @property
-    def engine_id(self) -> str | None:
-        """What the media engine calls what it has of media; None where it has none."""
-        return None if self._media is None else self._media.engine_id
+    def engine_ids(self) -> tuple[str, ...]:
+        """What the media engine calls what it has of media; nothing where it has none."""
+        return () if self._media is None else self._media.engine_ids
 
     def take_offer(self, offer: Offer) -> None:
         """Take an offer of the media engine, and number it at once."""
@@ -294,7 +294,7 @@ class Session:
             self._socket.send(protocol.result(self._arrival.request, {"token": self._arrival.token, **self._stay.describe()}))
             self._log.info("session_joined", role=role, duration_ms=duration_ms)
         elif was is State.RESUMING:
-            media = self._media.describe() if self._inherited else {"media": False, "published": None}
+            media = self._media.describe() if self._inherited else {"media": False, "published": None, "auxiliary": None}
             self._socket.send(protocol.result(self._arrival.request, {"role": role, **media, **self._stay.describe()}))
             self._tell(*self._stay.open_offer())
             self._log.info("session_resumed", role=role, media=self._inherited, duration_ms=duration_ms)
@@ -318,7 +318,7 @@ class Session:
 
     def _tell_over(self, arrival: Joining, error: EndedBeforeError) -> None:
         """Tell of a join that was carried out, and of the end that came before its answer: success first, then the notice."""
-        gone = {"token": arrival.token, "session": self.id, "attachment": 1, "peers": [], "streams": []}
+        gone = {"token": arrival.token, "session": self.id, "attachment": 1, "codecs": [], "peers": [], "streams": []}
         self._socket.send(protocol.result(arrival.request, gone))
         self._departure.media_stopped_at = self._house.receipts.now()
         self._departure.end(error.ending, error.user)

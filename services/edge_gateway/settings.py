@@ -44,6 +44,10 @@ class GatewaySettings(AppSettings, Settings):
     """That they share with the gateways: credentials are made of it."""
     turn_seconds: int = Field(default=300, ge=60, le=86_400)
     """How long a credential is good for. A removed user's is not taken back."""
+    media_codecs: str = "opus,VP8"
+    """What may be published, in the order of preference, separated by commas: opus, VP8, H264, VP9, AV1."""
+    media_video_bitrate: int = Field(default=2_500_000, ge=50_000, le=100_000_000)
+    """Bits per second that a publisher is told to stay below, per video."""
     allowed_origins: str = "*"
     """Origins whose pages may open the signalling socket, separated by commas. A UserSig is the authority, not a cookie."""
     trusted_proxies: str = ""
@@ -81,6 +85,8 @@ class GatewaySettings(AppSettings, Settings):
             tcp_connections=self.media_tcp_connections,
             tcp_connections_per_address=self.media_tcp_connections_per_address,
             engine=self.media_engine,
+            codecs=split(self.media_codecs),
+            video_bitrate=self.media_video_bitrate,
         )
 
     def relays(self, now: Callable[[], float]) -> Relays:

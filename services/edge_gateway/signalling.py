@@ -18,6 +18,7 @@ from services.edge_gateway.protocol import (
     CloseCode,
     InvalidRequestError,
     JoinRequest,
+    MuteRequest,
     ProtocolError,
     PublishRequest,
     ReconnectRequest,
@@ -37,8 +38,8 @@ MESSAGES_PER_SECOND = 50
 MESSAGE_BURST = 200
 TURNS_PER_SECOND = 2
 TURN_BURST = 10
-_TAKES_TURNS = PublishRequest | UnpublishRequest | SwitchRoleRequest | ReconnectRequest | Answer
-"""What costs the gateway milliseconds, or everybody in the room an offer or a commit."""
+_TAKES_TURNS = PublishRequest | UnpublishRequest | MuteRequest | SwitchRoleRequest | ReconnectRequest | Answer
+"""What costs the gateway milliseconds, or everybody in the room an offer, a message or a commit."""
 _LOST = (CloseCode.LOST, CloseCode.NO_PONG, CloseCode.SLOW, CloseCode.GOING_AWAY)
 """Who went like that may come again. Browsers never say that they are going away so; gateways do, and proxies."""
 _CLOSED_SECONDS = 5.0

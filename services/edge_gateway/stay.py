@@ -11,7 +11,8 @@ from services.edge_gateway.media.interface import Connection, MediaRefusedError,
 from services.edge_gateway.membership import Admission, Membership
 from services.edge_gateway.protocol import ErrorCode, Mode, RequestRefusedError
 from services.edge_gateway.room import LocalRoom
-from services.edge_gateway.view import RoomView, Told
+from services.edge_gateway.stream import Stream
+from services.edge_gateway.view import RoomView, Told, Wanted
 from shared.contracts.commands import Role
 from shared.contracts.facts import Joined, Left, RoleSwitched, RoomFact
 
@@ -60,8 +61,8 @@ class Stay:
 
     def describe(self) -> Told:
         """Build what every client is told that is let in."""
-        relays = self._house.relays.describe(self._membership.session)
-        return {"session": self._membership.session, "attachment": self.attachment, **relays, **self._view.describe()}
+        entered = {"session": self._membership.session, "attachment": self.attachment, "codecs": list(self._house.codecs)}
+        return {**entered, **self._house.relays.describe(self._membership.session), **self._view.describe()}
 
     def is_news(self, fact: RoomFact) -> bool:
         """Say whether the client may have to hear of a fact."""
@@ -131,13 +132,15 @@ class Stay:
                 await self.media.unpublish_stream(request.stream)
             case protocol.SubscribeRequest():
                 kinds = {kind for kind, wanted in (("audio", request.audio), ("video", request.video)) if wanted}
-                await self.media.subscribe(self._view, request.stream, frozenset(kinds))
+                await self.media.subscribe(self._view, request.stream, Wanted(frozenset(kinds), small=request.size == "small"))
             case protocol.UnsubscribeRequest():
-                await self.media.subscribe(self._view, request.stream, frozenset())
+                await self.media.subscribe(self._view, request.stream, Wanted())
             case protocol.ReconnectRequest():
                 await self.media.let_go_of_receiving(self._view)
             case protocol.IceServersRequest():
                 return self._house.relays.describe(self._membership.session)
+            case protocol.MuteRequest():
+                self.media.mute_stream(request.stream, frozenset(request.muted))
             case protocol.SwitchRoleRequest():
                 await self._switch_role(request)
                 return None
@@ -150,9 +153,9 @@ class Stay:
             raise RequestRefusedError(ErrorCode.INVALID_STATE, "the role is being switched")
         if self.role is not Role.ANCHOR:
             raise RequestRefusedError(ErrorCode.NO_PERMISSION, "audience may not publish")
-        stream = self._house.new_id()
-        sdp = await self.media.publish(stream, self._membership.session, self.user, request.sdp)
-        return {"stream": stream, "sdp": sdp}
+        stream = Stream(self._house.new_id(), self._membership.session, self.user, kind=request.kind, muted=frozenset(request.muted))
+        sdp = await self.media.publish(stream, request.sdp)
+        return {"stream": stream.id, "sdp": sdp}
 
     async def _switch_role(self, request: protocol.SwitchRoleRequest) -> None:
         if self._mode == "rtc":

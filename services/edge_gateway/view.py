@@ -6,7 +6,7 @@ peer's. It never hears of a fact that its roster already held.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.protocol import ErrorCode, RequestRefusedError
@@ -19,24 +19,34 @@ from shared.contracts.replies import JoinReply, ResumeReply
 Told = dict[str, Any]
 
 
+class Wanted(NamedTuple):
+    """What a client wants of one stream."""
+
+    kinds: frozenset[str] = frozenset()
+    small: bool = False
+    """The small picture, where there is one."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a client wants of every stream, and the tracks that this comes to."""
 
-    wanted: dict[str, frozenset[str]]
+    wanted: Mapping[str, Wanted]
     tracks: frozenset[str]
+    small: frozenset[str]
+    """Those of them of which the small picture is wanted."""
 
 
 class RoomView:
     """The room as a client sees it, from its admission on."""
 
-    def __init__(self, reply: JoinReply | ResumeReply, published: Iterable[Stream], wanted: Mapping[str, frozenset[str]]) -> None:
+    def __init__(self, reply: JoinReply | ResumeReply, published: Iterable[Stream], wanted: Mapping[str, Wanted]) -> None:
         self._incarnation = reply.incarnation
         self._seq = reply.seq
         self._peers = {peer.session: peer.user for peer in reply.roster}
         self._streams = self._visible(published)
         # Streams that have gone meanwhile are not wanted any more.
-        self._wanted = {stream: kinds for stream, kinds in wanted.items() if stream in self._streams}
+        self._wanted = {stream: each for stream, each in wanted.items() if stream in self._streams}
 
     def describe(self) -> Told:
         """Build what the client is told when it is admitted."""
@@ -75,24 +85,26 @@ class RoomView:
         visible = self._visible(published)
         told = [self._removed(stream) for stream in list(self._streams.values()) if stream.id not in visible]
         told += [{"type": "stream_added", **stream.describe()} for stream in visible.values() if stream.id not in self._streams]
+        told += [self._muted(stream) for stream in visible.values() if self._streams.get(stream.id, stream).muted != stream.muted]
         self._streams = visible
         return told
 
-    def want(self, stream: str, kinds: frozenset[str]) -> Choice:
-        """Work out what the client would receive if it wanted these kinds of a stream.
+    def want(self, stream: str, wanted: Wanted) -> Choice:
+        """Work out what the client would receive if it wanted so much of a stream.
 
         Raises:
             RequestRefusedError: it knows no such stream.
         """
         if stream not in self._streams:
             raise RequestRefusedError(ErrorCode.UNKNOWN_STREAM, "there is no such stream in the room")
-        wanted = self._wanted | {stream: kinds}
-        known = [(self._streams[name], chosen) for name, chosen in wanted.items() if name in self._streams]
-        return Choice(wanted, frozenset(track for each, chosen in known for kind, track in each.tracks.items() if kind in chosen))
+        choices = self._wanted | {stream: wanted}
+        known = [(self._streams[name], chosen) for name, chosen in choices.items() if name in self._streams]
+        tracks = {track: chosen for each, chosen in known for kind, track in each.tracks.items() if kind in chosen.kinds}
+        return Choice(choices, frozenset(tracks), frozenset(track for track, chosen in tracks.items() if chosen.small))
 
     def accept(self, choice: Choice) -> None:
         """Remember a choice that the media engine has taken."""
-        self._wanted = choice.wanted
+        self._wanted = dict(choice.wanted)
 
     def want_nothing(self) -> None:
         """Forget what the client wants: it will say so anew."""
@@ -117,6 +129,10 @@ class RoomView:
 
     def _visible(self, published: Iterable[Stream]) -> dict[str, Stream]:
         return {stream.id: stream for stream in published if stream.session in self._peers}
+
+    def _muted(self, stream: Stream) -> Told:
+        whose = {"stream": stream.id, "session": stream.session, "user": stream.user}
+        return {"type": "stream_muted", **whose, "muted": sorted(stream.muted)}
 
     def _removed(self, stream: Stream) -> Told:
         del self._streams[stream.id]

@@ -8,7 +8,9 @@ import pytest
 import pytest_asyncio
 
 from tests.browser.chromium import FAKE_DEVICES, chromium
+from tests.browser.in_namespace import ADDRESS, PROXY_ADDRESS
 from tests.browser.stagedoor import Stagedoor
+from tests.browser.udp_proxy import UdpProxy
 from tests.browser.visitors import Application, Person
 
 HERE = Path(__file__).parent
@@ -25,7 +27,31 @@ def pytest_collection_modifyitems(items):
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def stagedoor(tmp_path_factory):
     """Everything, started by `stagedoor up`. In the end no service may have complained in its log, except of what a test expects."""
-    it = Stagedoor(tmp_path_factory.mktemp("stagedoor"))
+    async with running(Stagedoor(tmp_path_factory.mktemp("stagedoor"))) as it:
+        yield it
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def proxied(tmp_path_factory):
+    """Another one, with all codecs, whose media comes and goes through a proxy."""
+    settings = {"MEDIA_HOST": ADDRESS, "MEDIA_ADVERTISE": PROXY_ADDRESS, "MEDIA_CODECS": "opus,VP8,H264,VP9,AV1"}
+    it = Stagedoor(tmp_path_factory.mktemp("proxied"), **settings)
+    async with running(it), UdpProxy(PROXY_ADDRESS, ADDRESS, it.ports["MEDIA"]) as proxy:
+        yield it, proxy
+
+
+@pytest.fixture
+def proxy(proxied):
+    """The path of `by_proxy`; each test finds it as if it were not there."""
+    _, it = proxied
+    it.reset()
+    yield it
+    it.reset()
+
+
+@contextlib.asynccontextmanager
+async def running(it):
+    """Run it until the block ends."""
     await it.start()
     try:
         yield it
@@ -92,12 +118,16 @@ class Visits:
             setting = {"permission": {"name": name}, "setting": "denied", "origin": page.url, "browserContextId": context}
             await session.send("Browser.setPermission", setting)
 
-    async def application(self, user, room, *, mode="rtc", role="anchor", publishes=False, proxy=None, **config):
-        """Open a page, join with the SDK, with what setProxyServer is to be told, and publish if asked to."""
+    async def application(self, user, room, *, mode="rtc", role="anchor", publishes=False, proxy=None, codec=None, small=False, **config):
+        """Open a page, join with the SDK, with what setProxyServer is to be told; publish if asked to, in a codec or a small size, too."""
         it = Application(self.stagedoor, await self.page(), user, room, mode=mode, role=role)
         await it.prepare(**config)
         if proxy:
             await it.page.evaluate("(proxy) => watch.client.setProxyServer(proxy)", proxy)
+        if codec:
+            await it.page.evaluate("(codec) => watch.sendOnly(codec)", codec)
+        if small:
+            await it.page.evaluate("() => watch.client.enableSmallStream()")
         assert await it.join() == {"resolved": True}
         if publishes:
             await it.publish()
@@ -122,6 +152,15 @@ async def visits(stagedoor, browser):
     """Open pages; they are closed when the test has ended."""
     async with contextlib.AsyncExitStack() as stack:
         it = Visits(stagedoor, browser)
+        stack.push_async_callback(it.end)
+        yield it
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def by_proxy(proxied, browser):
+    """Open pages of the Stagedoor behind the proxy."""
+    async with contextlib.AsyncExitStack() as stack:
+        it = Visits(proxied[0], browser)
         stack.push_async_callback(it.end)
         yield it
 

@@ -149,6 +149,24 @@ class Application:
         """Wait until more and more of the user's pictures are decoded and more and more of the sound arrives."""
         await _comes_in(lambda: self.page.evaluate("(user) => watch.receiving(user)", user))
 
+    async def picture(self, user):
+        """Say how a user's picture comes in, by the browser's own counts; None where it does not."""
+        return await self.page.evaluate("(user) => watch.picture(user)", user)
+
+    async def picture_sent(self):
+        """Say how one's own picture goes out: by its size's name, or without one."""
+        return await self.page.evaluate("() => watch.pictureSent()")
+
+    async def decodes(self, user, frames):
+        """Wait until so many frames more of a user's picture are decoded; return how it comes in then."""
+        first = (await self.picture(user) or {}).get("framesDecoded", 0)
+
+        async def has_decoded():
+            now = await self.picture(user)
+            return now if now and now["framesDecoded"] >= first + frames else None
+
+        return await until(has_decoded, 60)
+
     async def sent(self):
         """Count the packets of media that this page has sent, whether anybody takes them or not."""
         return await self.page.evaluate("() => watch.sentPackets()")

@@ -104,9 +104,13 @@
     client.on('peer-join', ({ userId }) => note('peer-join', userId));
     client.on('peer-leave', ({ userId }) => note('peer-leave', userId));
     client.on('stream-added', ({ stream }) => {
-      remote.set(stream.getUserId(), stream);
+      const isMain = stream.getType() === 'main';
+      remote.set(isMain ? stream.getUserId() : `${stream.getUserId()} auxiliary`, stream);
       note('stream-added', stream.getUserId());
     });
+    for (const event of ['mute-audio', 'unmute-audio', 'mute-video', 'unmute-video']) {
+      client.on(event, ({ userId }) => note(event, userId));
+    }
     client.on('stream-removed', ({ stream }) => note('stream-removed', stream.getUserId()));
     client.on('client-banned', (error) => note('client-banned', error.reason, error.getCode(), error.message));
     client.on('error', (error) => note('error', error.getCode()));
@@ -118,6 +122,21 @@
     await client.publish(local);
   }
 
+  // Something that moves, as the picture of a screen.
+  async function publishDrawing(userId) {
+    const canvas = document.createElement('canvas');
+    const context = canvas.getContext('2d');
+    let turn = 0;
+    setInterval(() => {
+      context.fillStyle = `hsl(${(turn += 20)} 80% 50%)`;
+      context.fillRect(0, 0, canvas.width, canvas.height);
+    }, 100);
+    const [videoSource] = canvas.captureStream(10).getTracks();
+    const drawing = TRTC.createStream({ userId, videoSource });
+    await drawing.initialize();
+    await client.publish(drawing, { isAuxiliary: true });
+  }
+
   // What comes in of a user's stream.
   async function receiving(userId) {
     const stats = await incoming();
@@ -126,6 +145,50 @@
       audio: stats[stream?.getAudioTrack()?.id] ?? null,
       video: stats[stream?.getVideoTrack()?.id] ?? null,
     };
+  }
+
+  // As a browser that can encode no other video.
+  function sendOnly(codec) {
+    const all = RTCRtpSender.getCapabilities.bind(RTCRtpSender);
+    const isWanted = ({ mimeType }) => [`video/${codec}`, 'video/rtx'].includes(mimeType);
+    RTCRtpSender.getCapabilities = (kind) =>
+      kind === 'video' ? { ...all(kind), codecs: all(kind).codecs.filter(isWanted) } : all(kind);
+  }
+
+  // As a browser that cannot decode one.
+  function showNo(codec) {
+    const all = RTCRtpReceiver.getCapabilities.bind(RTCRtpReceiver);
+    const isKnown = ({ mimeType }) => mimeType !== `video/${codec}`;
+    RTCRtpReceiver.getCapabilities = (kind) => ({ ...all(kind), codecs: all(kind).codecs.filter(isKnown) });
+  }
+
+  // How a user's picture comes in.
+  async function picture(userId) {
+    const all = await Promise.all(connections.map((connection) => connection.getStats()));
+    const id = remote.get(userId)?.getVideoTrack()?.id;
+    for (const stats of all) {
+      const one = [...stats.values()].find(
+        (report) => report.type === 'inbound-rtp' && report.trackIdentifier === id && report.kind === 'video',
+      );
+      if (!one) continue;
+      const { framesDecoded, framesReceived, freezeCount, packetsLost, packetsReceived, nackCount, pliCount } = one;
+      const codec = stats.get(one.codecId)?.mimeType;
+      const counts = { framesDecoded, framesReceived, freezeCount, packetsLost, packetsReceived, nackCount, pliCount };
+      const { frameWidth, keyFramesDecoded, totalFreezesDuration } = one;
+      return { codec, frameWidth, keyFramesDecoded, totalFreezesDuration, ...counts };
+    }
+    return null;
+  }
+
+  // How one's own picture goes out: {rid or '': {...}}.
+  async function pictureSent() {
+    const outbound = (await reports('outbound-rtp')).filter((one) => one.kind === 'video');
+    return Object.fromEntries(
+      outbound.map((one) => [
+        one.rid ?? '',
+        { framesSent: one.framesSent, frameWidth: one.frameWidth, repaired: one.retransmittedPacketsSent },
+      ]),
+    );
   }
 
   // An error as a value, for rejections that a test wants to look at.
@@ -150,8 +213,13 @@
     playing,
     createClient,
     publish,
+    publishDrawing,
     receiving,
     streamOf: (userId) => remote.get(userId),
+    sendOnly,
+    showNo,
+    picture,
+    pictureSent,
     outcome,
     get client() {
       return client;

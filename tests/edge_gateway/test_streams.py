@@ -23,7 +23,9 @@ async def test_a_published_stream_is_announced_to_the_others(gateway):
     """To those who are here, and to those who come."""
     async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
         stream = await published(ann)
-        described = {"stream": stream, "session": ann.session, "user": "ann", "kind": "main", "audio": True, "video": True}
+        whose = {"stream": stream, "session": ann.session, "user": "ann"}
+        codecs = {"audio": "opus", "video": "VP8"}
+        described = whose | {"kind": "main", "audio": True, "video": True, "codecs": codecs, "small": False, "muted": []}
         assert await bob.expect("stream_added") == {"type": "stream_added"} | described
         async with gateway.joined("late") as late:
             assert late.joined["streams"] == [described]
@@ -37,6 +39,61 @@ async def test_a_stream_ends_with_unpublish_and_may_begin_again(gateway):
         await ann.request("unpublish", stream=first)
         assert (await bob.expect("stream_removed"))["stream"] == first
         assert await published(ann) != first
+
+
+async def test_the_codecs_of_the_gateway_are_told(gateway):
+    """So that a client offers what will be forwarded."""
+    async with gateway.joined("ann") as ann:
+        assert ann.joined["codecs"] == ["opus", "VP8"]
+
+
+async def test_a_screen_beside_the_camera(gateway):
+    """A stream of each kind at a time, each begins and ends by itself, and both end with the session's media."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        camera = await published(ann)
+        screen = (await ann.request("publish", kind="auxiliary", sdp=SDP))["stream"]
+        assert [(await bob.expect("stream_added"))["kind"] for _ in range(2)] == ["main", "auxiliary"]
+        assert await refused(ann.request("publish", kind="auxiliary", sdp=SDP)) == "invalid_state"
+        await ann.request("unpublish", stream=camera)
+        assert (await bob.expect("stream_removed"))["stream"] == camera
+        async with gateway.joined("late") as late:
+            assert [each["stream"] for each in late.joined["streams"]] == [screen]
+        await published(ann)
+        await ann.request("leave")
+        stopped = {call[1] for call in gateway.media.calls if call[0] == "stop"}
+        assert stopped >= {f"{ann.session}.1", f"{ann.session}.1.auxiliary"}
+        assert gateway.media.published == {}
+
+
+async def test_what_is_muted_is_told(gateway):
+    """To those who are here, and to those who come; by its publisher only, and once."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = (await ann.request("publish", kind="main", sdp=SDP, muted=["video"]))["stream"]
+        assert (await bob.expect("stream_added"))["muted"] == ["video"]
+        await ann.request("mute", stream=stream, muted=["video", "audio"])
+        whose = {"stream": stream, "session": ann.session, "user": "ann"}
+        assert await bob.expect("stream_muted") == {"type": "stream_muted"} | whose | {"muted": ["audio", "video"]}
+        await ann.request("mute", stream=stream, muted=["audio", "video"])
+        await ann.request("mute", stream=stream, muted=[])
+        assert (await bob.expect("stream_muted"))["muted"] == []
+        assert await refused(bob.request("mute", stream=stream, muted=[])) == "unknown_stream"
+        assert await refused(ann.request("mute", stream=stream, muted=["smell"])) == "bad_request"
+        async with gateway.joined("late") as late:
+            assert late.joined["streams"][0]["muted"] == []
+
+
+async def test_the_small_picture_may_be_enough(gateway):
+    """Of one stream and not of another; what is chosen for one stays when another is chosen."""
+    async with gateway.joined("ann") as ann, gateway.joined("cyd") as cyd, gateway.joined("bob") as bob:
+        first, second = await published(ann), await published(cyd)
+        await bob.expect("stream_added")
+        await bob.expect("stream_added")
+        await bob.request("subscribe", stream=first, audio=True, video=True, size="small")
+        await bob.request("subscribe", stream=second, audio=False, video=True)
+        calls = [call[2:] for call in gateway.media.calls if call[:2] == ("subscribe", f"{bob.session}.1")]
+        ((tracks, small), (all_tracks, still_small)) = calls
+        assert small == still_small == tracks < all_tracks
+        assert await refused(bob.request("subscribe", stream=first, audio=True, video=True, size="huge")) == "bad_request"
 
 
 async def test_a_leavers_stream_is_removed_before_the_leaver(gateway, registry):

@@ -26,7 +26,7 @@ class SilentMedia:
             raise MediaRefusedError("invalid_state", "publishes already")
         if not offer.startswith("v=0"):
             raise MediaRefusedError("unsupported_media", "not an SDP")
-        tracks = (Track(f"a{len(self.calls)}", "audio"), Track(f"v{len(self.calls)}", "video"))
+        tracks = (Track(f"a{len(self.calls)}", "audio", "opus"), Track(f"v{len(self.calls)}", "video", "VP8"))
         self.published[session] = tracks
         return Published("v=0 answer", tracks)
 
@@ -34,8 +34,11 @@ class SilentMedia:
         self.calls.append(("unpublish", session))
         self.published.pop(session, None)
 
-    async def subscribe(self, session, tracks):
-        self.calls.append(("subscribe", session, tracks))
+    async def mute(self, session, kinds):
+        self.calls.append(("mute", session, kinds))
+
+    async def subscribe(self, session, tracks, small=frozenset()):
+        self.calls.append(("subscribe", session, tracks, small) if small else ("subscribe", session, tracks))
         self.offers[session] = self.offers.get(session, 0) + 1
         mids = {str(number): track for number, track in enumerate(sorted(tracks))}
         self.on_offer(Offer(session, self.offers[session], self.sdp, mids))

@@ -11,6 +11,12 @@ export const browser: Platform = {
   setIce: (connection, iceServers, iceTransportPolicy) =>
     connection.setConfiguration({ bundlePolicy: BUNDLE_POLICY, iceServers, iceTransportPolicy }),
   sendableCodecs: (kind) => RTCRtpSender.getCapabilities(kind)?.codecs ?? [],
+  receivableCodecs: (kind) => RTCRtpReceiver.getCapabilities(kind)?.codecs ?? [],
+  get captureScreen() {
+    // Not there on phones either.
+    const devices = navigator.mediaDevices as Partial<MediaDevices> | undefined;
+    return devices?.getDisplayMedia?.bind(devices);
+  },
   get captureDevices() {
     // Declared as always there, but undefined on http:// addresses other than this machine's own.
     const devices = navigator.mediaDevices as MediaDevices | undefined;
@@ -18,8 +24,8 @@ export const browser: Platform = {
   },
   newMediaStream: (tracks) => new MediaStream(tracks),
   now: () => performance.now(),
-  everySecond: (action) => {
-    const timer = setInterval(action, 1_000);
+  every: (ms, callback) => {
+    const timer = setInterval(callback, ms);
     return () => clearInterval(timer);
   },
   random: () => Math.random(),

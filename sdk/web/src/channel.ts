@@ -11,7 +11,6 @@ import type {
   MediaLost,
   Offer,
   RoomMessage,
-  RoomView,
 } from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
 import { Relays, type Way } from './relays.js';
@@ -39,7 +38,7 @@ export interface ChannelEvents {
   /** Another socket carries it. What was asked and not answered is asked again after this. */
   restored(attachment: Attachment): void;
   /** And after that. */
-  attached(room: RoomView): void;
+  attached(attachment: Attachment): void;
   /** The session has ended. With a notice the application has to be told. */
   over(cause: RtcError, notice: BannedNotice | undefined): void;
 }
@@ -89,7 +88,7 @@ export class Channel {
   }
 
   /** Rejects with the RtcError of join(). */
-  async join(fields: JoinFields): Promise<RoomView> {
+  async join(fields: JoinFields): Promise<Attachment> {
     const attachment = await join(this.#first, fields);
     this.#stay = attachment.stay;
     this.#relays.note(attachment);

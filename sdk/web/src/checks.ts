@@ -47,8 +47,22 @@ export interface StreamConfig {
   microphoneId?: string;
   cameraId?: string;
   facingMode?: 'user' | 'environment';
+  /** Shows the screen instead of the camera. */
+  screen?: boolean;
+  /** With the sound of what is shown, where the browser gives it; not together with `audio`. */
+  screenAudio?: boolean;
   mirror?: boolean;
 }
+
+export interface SmallStreamProfile {
+  width: number;
+  height: number;
+  /** Kilobits per second. */
+  bitrate: number;
+  frameRate: number;
+}
+
+export type VideoSize = 'big' | 'small';
 
 export interface SubscribeOptions {
   audio?: boolean;
@@ -118,6 +132,7 @@ export function checkStreamConfig(config: unknown): asserts config is StreamConf
     audio: OPTIONAL_FLAG,
     video: OPTIONAL_FLAG,
     screen: OPTIONAL_FLAG,
+    screenAudio: OPTIONAL_FLAG,
     microphoneId: OPTIONAL_TEXT,
     cameraId: OPTIONAL_TEXT,
     facingMode: { types: ['string'], values: ['user', 'environment'] },
@@ -126,9 +141,23 @@ export function checkStreamConfig(config: unknown): asserts config is StreamConf
   if (fields['screen'] === true && fields['video'] === true) {
     throw invalid('screen/video cannot be both true.', call);
   }
-  if (fields['screen'] === true) {
-    throw new RtcError('NOT_SUPPORTED', 'Screen sharing is not supported yet.', { call });
+  if (fields['audio'] === true && fields['screenAudio'] === true) {
+    throw invalid('audio/screenAudio cannot be both true.', call);
   }
+}
+
+export function checkSmallStreamProfile(profile: unknown): asserts profile is SmallStreamProfile {
+  const number: Rule = { types: ['number'], required: true };
+  const call = 'setSmallStreamProfile()';
+  const rules = { width: number, height: number, bitrate: number, frameRate: number };
+  const fields = checkFields('options', profile, call, rules);
+  for (const name of Object.keys(rules)) {
+    if (Number(fields[name]) < 1) throw invalid(`'options.${name}' must be at least 1.`, call);
+  }
+}
+
+export function checkVideoSize(size: unknown): asserts size is VideoSize {
+  check('status', size, { types: ['string'], required: true, values: ['big', 'small'] }, 'setRemoteVideoStreamType()');
 }
 
 export function checkSubscribeOptions(options: unknown): Required<SubscribeOptions> {

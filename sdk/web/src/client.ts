@@ -3,21 +3,34 @@ import {
   checkIcePolicy,
   checkJoinOptions,
   checkRole,
+  checkSmallStreamProfile,
   checkSubscribeOptions,
   checkTurnServer,
+  checkVideoSize,
   invalid,
   type ClientConfig,
   type JoinOptions,
   type Role,
+  type SmallStreamProfile,
   type SubscribeOptions,
+  type VideoSize,
 } from './checks.js';
 import { RtcError, wordsOf } from './errors.js';
 import { Emitter } from './events.js';
 import { noGateway, signalAddress } from './gateway-address.js';
 import { LocalStream } from './local-stream.js';
+import type { StreamKind } from './messages.js';
 import type { Page } from './page.js';
 import { RemoteStream } from './remote-stream.js';
 import { Session, type Ending, type SessionEvents } from './session.js';
+import type {
+  LocalAudioStats,
+  LocalVideoStats,
+  NetworkQuality,
+  RemoteAudioStats,
+  RemoteVideoStats,
+  TransportStats,
+} from './stats.js';
 
 export type ConnectionState = 'DISCONNECTED' | 'CONNECTING' | 'RECONNECTING' | 'CONNECTED';
 
@@ -27,10 +40,27 @@ export interface ClientEvents {
   'stream-subscribed': [{ stream: RemoteStream }];
   'peer-join': [{ userId: string }];
   'peer-leave': [{ userId: string }];
+  'mute-audio': [{ userId: string }];
+  'unmute-audio': [{ userId: string }];
+  'mute-video': [{ userId: string }];
+  'unmute-video': [{ userId: string }];
   'connection-state-changed': [{ prevState: ConnectionState; state: ConnectionState }];
+  'network-quality': [NetworkQuality];
   'client-banned': [ClientBanned];
   error: [RtcError];
 }
+
+export interface RemoteMutedState {
+  userId: string;
+  hasAudio: boolean;
+  hasVideo: boolean;
+  hasSmall: boolean;
+  audioMuted: boolean;
+  videoMuted: boolean;
+}
+
+/** The vendor's. */
+const SMALL_PROFILE: SmallStreamProfile = { width: 160, height: 120, bitrate: 100, frameRate: 15 };
 
 export interface ProxyServer {
   websocketProxy?: string;
@@ -63,6 +93,8 @@ export class Client {
   #icePolicy: RTCIceTransportPolicy | undefined;
   #session: Session | null = null;
   #state: ConnectionState = 'DISCONNECTED';
+  #hasSmallStream = false;
+  #smallProfile = SMALL_PROFILE;
 
   constructor(page: Page, config: ClientConfig) {
     this.#page = page;
@@ -134,28 +166,83 @@ export class Client {
 
   async publish(localStream: Public<LocalStream>, options: PublishOptions = {}): Promise<void> {
     const call = 'publish()';
-    if (options.isAuxiliary) throw new RtcError('NOT_SUPPORTED', 'Auxiliary streams are not supported yet.', { call });
+    const kind = options.isAuxiliary ? 'auxiliary' : 'main';
     const session = this.#joined(call);
     if (!(localStream instanceof LocalStream)) throw invalid("'stream' must be a LocalStream.", call);
     if (this.#config.mode === 'live' && session.role === 'audience') {
       const advice = 'please call switchRole("anchor") firstly before publish().';
       throw new RtcError('INVALID_OPERATION', `no permission to publish() under live/audience, ${advice}`, { call });
     }
-    if (session.publishedStream) {
+    if (session.published(kind) || this.#kindOf(localStream)) {
       throw new RtcError('INVALID_OPERATION', 'a stream is published already: unpublish() it first.', { call });
     }
     if (!localStream.hasAudio() && !localStream.hasVideo()) {
       throw new RtcError('INVALID_OPERATION', 'the stream has no tracks: initialize() it first.', { call });
     }
-    await session.publish(localStream);
+    // What is on a screen is read: there is no small one.
+    await session.publish(localStream, kind, this.#hasSmallStream && kind === 'main' ? this.#smallProfile : null);
   }
 
   async unpublish(localStream: Public<LocalStream>): Promise<void> {
-    if (!this.#session || this.#session.publishedStream !== localStream) {
+    const kind = this.#kindOf(localStream);
+    if (!this.#session || !kind) {
       console.warn('unpublish(): the stream is not published');
       return;
     }
-    await this.#session.unpublish();
+    await this.#session.unpublish(kind);
+  }
+
+  #kindOf(localStream: Public<LocalStream>): StreamKind | undefined {
+    return (['main', 'auxiliary'] as const).find((kind) => this.#session?.published(kind) === localStream);
+  }
+
+  /** What is published from now on comes in two sizes, where the gateway has a codec for that. */
+  async enableSmallStream(): Promise<void> {
+    this.#setSmallStream(true, 'enableSmallStream()');
+    await Promise.resolve();
+  }
+
+  async disableSmallStream(): Promise<void> {
+    this.#setSmallStream(false, 'disableSmallStream()');
+    await Promise.resolve();
+  }
+
+  #setSmallStream(isOn: boolean, call: string): void {
+    if (isOn !== this.#hasSmallStream && this.#session?.published('main')) {
+      throw new RtcError('INVALID_OPERATION', `a stream is published already: call ${call} before publish().`, {
+        call,
+      });
+    }
+    this.#hasSmallStream = isOn;
+  }
+
+  /** Counts for what is published from now on. */
+  setSmallStreamProfile(options: SmallStreamProfile): void {
+    checkSmallStreamProfile(options);
+    this.#smallProfile = { ...options };
+  }
+
+  /** A stream that has no small picture stays as it is. */
+  async setRemoteVideoStreamType(remoteStream: Public<RemoteStream>, status: VideoSize): Promise<void> {
+    const call = 'setRemoteVideoStreamType()';
+    checkVideoSize(status);
+    const session = this.#joined(call);
+    await session.prefer(checkRemote(remoteStream, call), status);
+  }
+
+  /** What of the others' main streams is there, and what of it is muted. */
+  getRemoteMutedState(): RemoteMutedState[] {
+    const streams = this.#session?.streams ?? [];
+    return streams
+      .filter(({ kind }) => kind === 'main')
+      .map(({ user, audio, video, small = false, muted = [] }) => ({
+        userId: user,
+        hasAudio: audio,
+        hasVideo: video,
+        hasSmall: small,
+        audioMuted: muted.includes('audio'),
+        videoMuted: muted.includes('video'),
+      }));
   }
 
   async subscribe(remoteStream: Public<RemoteStream>, options?: SubscribeOptions): Promise<void> {
@@ -180,6 +267,30 @@ export class Client {
     if (session.role !== role) await session.switchRole(role);
   }
 
+  async getTransportStats(): Promise<TransportStats> {
+    return this.#joined('getTransportStats()').quality.transport();
+  }
+
+  /** Of the main stream, under one's own userId; nothing where none is published. */
+  async getLocalAudioStats(): Promise<Record<string, LocalAudioStats>> {
+    return this.#joined('getLocalAudioStats()').quality.localAudio();
+  }
+
+  async getLocalVideoStats(): Promise<Record<string, LocalVideoStats>> {
+    return this.#joined('getLocalVideoStats()').quality.localVideo();
+  }
+
+  /** By userId; of what is received. */
+  async getRemoteAudioStats(): Promise<Record<string, RemoteAudioStats>> {
+    return this.#joined('getRemoteAudioStats()').quality.remoteAudio();
+  }
+
+  async getRemoteVideoStats(
+    remoteStreamType: 'main' | 'auxiliary' = 'main',
+  ): Promise<Record<string, RemoteVideoStats>> {
+    return this.#joined('getRemoteVideoStats()').quality.remoteVideo(remoteStreamType);
+  }
+
   #joined(call: string): Session {
     if (!this.#session?.isJoined) {
       throw new RtcError('INVALID_OPERATION', `please call join() before ${call}.`, { call });
@@ -192,7 +303,8 @@ export class Client {
     const way = { servers: this.#turnServers, policy: this.#icePolicy };
     let session: Session;
     try {
-      session = new Session(platform, address, way, this.#config.autoSubscribe ?? true, this.#sessionEvents(place));
+      const { userId, autoSubscribe = true } = this.#config;
+      session = new Session(platform, address, way, { userId, autoSubscribe }, this.#sessionEvents(place));
     } catch (thrown) {
       const text = `the gateway cannot be dialled: ${wordsOf(thrown)}`;
       throw new RtcError('SIGNAL_CHANNEL_SETUP_FAILED', text, { call: 'join()', cause: thrown });
@@ -211,6 +323,8 @@ export class Client {
       peerLeft: (userId) => this.#emitter.emit('peer-leave', { userId }),
       streamAdded: (stream) => this.#emitter.emit('stream-added', { stream }),
       streamRemoved: (stream) => this.#emitter.emit('stream-removed', { stream }),
+      muted: (kind, userId, isMuted) => this.#emitter.emit(`${isMuted ? 'mute' : 'unmute'}-${kind}`, { userId }),
+      quality: (quality) => this.#emitter.emit('network-quality', quality),
       error: (error) => this.#emitter.emit('error', error),
       ended: (ending) => {
         // Free before anybody hears of it: a listener may join again at once.

@@ -22,7 +22,7 @@ export function whenBroken(platform: Platform, connection: PeerConnection, broke
   };
   const isClosed = () => connection.connectionState === 'closed';
   const listen = silenceOf(connection, report);
-  const stopLooking = platform.everySecond(() => {
+  const stopLooking = platform.every(1_000, () => {
     if (isClosed()) stopLooking();
     else void listen();
   });

@@ -28,7 +28,13 @@ export interface Attachment extends RoomView, IceServers {
   stay: Stay;
   media: boolean;
   published: string | null;
+  auxiliary: string | null;
+  /** What may be published, the preferred first. */
+  codecs: string[];
 }
+
+/** What a gateway forwards that does not say it. */
+const FIRST_CODECS = ['opus', 'VP8'];
 
 /** What became of a try to go on over another socket. */
 export type Entry =
@@ -57,7 +63,9 @@ export async function resume(socket: Signalling, stay: Stay): Promise<Entry> {
   const asked = socket.request<ResumeResult>('resume', { protocol, app, room, mode, session, token });
   try {
     const result = await inTime(asked, 'resume', RETURN_TIMEOUT_MS);
-    return { how: 'attached', attachment: { ...result, stay: { ...stay, fields: { ...fields, role: result.role } } } };
+    const { auxiliary = null, codecs = FIRST_CODECS } = result;
+    const role = { ...stay, fields: { ...fields, role: result.role } };
+    return { how: 'attached', attachment: { ...result, auxiliary, codecs, stay: role } };
   } catch (thrown) {
     return thrown instanceof RequestRefused ? afterRefusal(thrown.failure) : { how: 'unknown' };
   }
@@ -77,8 +85,8 @@ export async function rejoin(socket: Signalling, fields: JoinFields): Promise<En
 
 async function enter(socket: Signalling, fields: JoinFields, timeoutMs: number): Promise<Attachment> {
   const result = await inTime(socket.request<JoinResult>('join', fields), 'join', timeoutMs);
-  const { session, token, ...rest } = result;
-  return { ...rest, stay: { fields, session, token }, media: false, published: null };
+  const { session, token, codecs = FIRST_CODECS, ...rest } = result;
+  return { ...rest, stay: { fields, session, token }, media: false, published: null, auxiliary: null, codecs };
 }
 
 function afterRefusal(failure: RequestFailure): Entry {

@@ -19,11 +19,20 @@ export interface PeerInfo {
   user: string;
 }
 
+export type Kind = 'audio' | 'video';
+export type StreamKind = 'main' | 'auxiliary';
+
 export interface StreamInfo extends PeerInfo {
   stream: string;
   kind: string;
   audio: boolean;
   video: boolean;
+  /** The codecs' names, as SDP writes them. */
+  codecs?: Partial<Record<Kind, string>>;
+  /** Whether there is a small picture beside the big one. */
+  small?: boolean;
+  /** What its publisher has muted. */
+  muted?: Kind[];
 }
 
 export interface RoomView {
@@ -42,6 +51,8 @@ export interface JoinResult extends RoomView, IceServers {
   session: string;
   /** A secret: whoever shows it may take the session over. */
   token: string;
+  /** What may be published, the preferred first. */
+  codecs?: string[];
 }
 
 export interface ResumeResult extends RoomView, IceServers {
@@ -49,6 +60,8 @@ export interface ResumeResult extends RoomView, IceServers {
   /** Whether both peer connections of the former socket live on. */
   media: boolean;
   published: string | null;
+  auxiliary?: string | null;
+  codecs?: string[];
 }
 
 export interface PublishResult {
@@ -59,7 +72,7 @@ export interface PublishResult {
 export interface OfferedTrack {
   mid: string;
   stream: string;
-  kind: 'audio' | 'video';
+  kind: Kind;
 }
 
 export interface Offer {
@@ -88,6 +101,7 @@ export type RoomMessage =
   | ({ type: 'peer_joined' } & PeerInfo)
   | ({ type: 'peer_left' } & PeerInfo)
   | ({ type: 'stream_added' } & StreamInfo)
+  | ({ type: 'stream_muted'; stream: string; muted: Kind[] } & PeerInfo)
   | ({ type: 'stream_removed'; stream: string } & PeerInfo);
 
 /** Nothing will flow any more over one of our two peer connections. */

@@ -1,27 +1,44 @@
 import type { Channel } from './channel.js';
 import { RtcError, wordsOf } from './errors.js';
-import type { LocalStream } from './local-stream.js';
-import type { Platform } from './platform.js';
-import { Uplink } from './uplink.js';
+import { LocalStream } from './local-stream.js';
+import type { PeerConnection, Platform } from './platform.js';
+import { Uplink, type Way } from './uplink.js';
 
 /** One local stream, published over one uplink after another for as long as it takes. */
 export class Publisher {
   readonly stream: LocalStream;
+  readonly #way: Way;
   readonly #platform: Platform;
   readonly #channel: Channel;
   readonly #onLost: (error: RtcError) => void;
+  readonly #stopWatching: () => void;
   #uplink: Uplink;
   #started: Promise<void>;
   #state: 'starting' | 'started' | 'over' = 'starting';
 
   /** Starts at once. `onLost` hears of it when the stream cannot be published again later. */
-  constructor(platform: Platform, channel: Channel, stream: LocalStream, onLost: (error: RtcError) => void) {
+  constructor(platform: Platform, channel: Channel, stream: LocalStream, way: Way, onLost: (error: RtcError) => void) {
     this.#platform = platform;
     this.#channel = channel;
     this.stream = stream;
+    this.#way = way;
     this.#onLost = onLost;
-    this.#uplink = new Uplink(platform, channel, stream);
+    this.#uplink = new Uplink(platform, channel, stream, way);
     this.#started = this.#start();
+    this.#stopWatching = LocalStream.watch(stream, () => void this.#tellMuted());
+  }
+
+  get connection(): PeerConnection {
+    return this.#uplink.connection;
+  }
+
+  async #tellMuted(): Promise<void> {
+    const stream = this.#uplink.id;
+    // What is published only now says so by itself.
+    if (stream === null) return;
+    await this.#channel.request('mute', { stream, muted: LocalStream.muted(this.stream) }).catch((error: unknown) => {
+      console.warn(`mute: ${wordsOf(error)}`);
+    });
   }
 
   /** Resolves when media can flow, over whichever uplink; rejects with the RtcError of publish(). */
@@ -46,7 +63,7 @@ export class Publisher {
   renew(): void {
     if (this.#uplink.id === null && !this.#uplink.isBroken) return;
     this.#uplink.close(new RtcError('API_CALL_ABORTED', 'the stream is published anew.'));
-    this.#uplink = new Uplink(this.#platform, this.#channel, this.stream);
+    this.#uplink = new Uplink(this.#platform, this.#channel, this.stream, this.#way);
     const started = this.#start();
     this.#started = started;
     started.catch((error: unknown) => {
@@ -64,12 +81,14 @@ export class Publisher {
   /** Ends the publication at the gateway too. */
   async stop(): Promise<void> {
     this.#state = 'over';
+    this.#stopWatching();
     await this.#uplink.stop();
   }
 
   /** Because the session has ended: the gateway knows. */
   close(cause: RtcError): void {
     this.#state = 'over';
+    this.#stopWatching();
     this.#uplink.close(cause);
   }
 }

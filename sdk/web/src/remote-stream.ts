@@ -1,4 +1,4 @@
-import type { StreamInfo } from './messages.js';
+import type { Kind, StreamInfo } from './messages.js';
 import type { Platform } from './platform.js';
 import { Stream } from './stream.js';
 
@@ -9,7 +9,7 @@ export interface Tracks {
 
 /** What somebody else of the room publishes. Its tracks are there once it is subscribed. */
 export class RemoteStream extends Stream {
-  readonly #info: StreamInfo;
+  #info: StreamInfo;
 
   /** Made by the library only: applications get theirs with `stream-added`. */
   constructor(platform: Platform, info: StreamInfo) {
@@ -28,6 +28,16 @@ export class RemoteStream extends Stream {
 
   override hasVideo(): boolean {
     return this.#info.video;
+  }
+
+  /** What is known of it, or has changed. @internal */
+  static update(stream: RemoteStream, change: Partial<StreamInfo>): void {
+    stream.#info = { ...stream.#info, ...change };
+  }
+
+  /** @internal */
+  static codec(stream: RemoteStream, kind: Kind): string | undefined {
+    return stream.#info[kind] ? stream.#info.codecs?.[kind] : undefined;
   }
 
   /** @internal */

@@ -1,4 +1,4 @@
-import type { PeerInfo, RoomMessage, RoomView, StreamInfo } from './messages.js';
+import type { Kind, PeerInfo, RoomMessage, RoomView, StreamInfo } from './messages.js';
 
 /** Who else is in the room and what they publish, as far as the application has been told. */
 export class Roster {
@@ -20,7 +20,23 @@ export class Roster {
       ...now.streams
         .filter(({ stream }) => !this.#streams.has(stream))
         .map((info) => ({ ...info, type: 'stream_added' as const })),
+      ...now.streams.filter((info) => this.#hasOtherMuted(info)).map((info) => asMuted(info)),
     ];
+  }
+
+  #hasOtherMuted({ stream, muted = [] }: StreamInfo): boolean {
+    const known = this.#streams.get(stream);
+    return known !== undefined && String(known.muted ?? []) !== String(muted);
+  }
+
+  /** What is known to be muted of a stream. */
+  muted(stream: string): Kind[] {
+    return this.#streams.get(stream)?.muted ?? [];
+  }
+
+  /** What is published now. */
+  get streams(): StreamInfo[] {
+    return Array.from(this.#streams.values());
   }
 
   /** Called with each message that is told, before it is. */
@@ -35,9 +51,18 @@ export class Roster {
       case 'stream_added':
         this.#streams.set(message.stream, message);
         break;
+      case 'stream_muted': {
+        const known = this.#streams.get(message.stream);
+        if (known) this.#streams.set(message.stream, { ...known, muted: message.muted });
+        break;
+      }
       case 'stream_removed':
         this.#streams.delete(message.stream);
         break;
     }
   }
+}
+
+function asMuted({ stream, session, user, muted = [] }: StreamInfo): RoomMessage {
+  return { type: 'stream_muted', stream, session, user, muted };
 }

@@ -1,10 +1,12 @@
 import { Channel } from './channel.js';
-import type { Role } from './checks.js';
+import type { Role, SmallStreamProfile, VideoSize } from './checks.js';
 import type { Attachment } from './entry.js';
 import { RtcError, wordsOf } from './errors.js';
 import type { LocalStream } from './local-stream.js';
-import type { BannedNotice, JoinFields, RoomMessage, RoomView, StreamInfo } from './messages.js';
+import type { BannedNotice, JoinFields, Kind, RoomMessage, StreamInfo, StreamKind } from './messages.js';
 import type { Platform } from './platform.js';
+import { Quality } from './quality.js';
+import type { NetworkQuality } from './stats.js';
 import { Publisher } from './publisher.js';
 import type { Way } from './relays.js';
 import { RemoteStream } from './remote-stream.js';
@@ -19,6 +21,11 @@ export type Ending =
   /** Before it had joined: whoever called join() hears why. */
   | { how: 'refused' };
 
+interface Owner {
+  userId: string;
+  autoSubscribe: boolean;
+}
+
 /** What the owner of a session hears, in this order: connected, anything of the room, ended (exactly once). */
 export interface SessionEvents {
   connected(): void;
@@ -28,9 +35,13 @@ export interface SessionEvents {
   peerLeft(userId: string): void;
   streamAdded(stream: RemoteStream): void;
   streamRemoved(stream: RemoteStream): void;
+  muted(kind: Kind, userId: string, isMuted: boolean): void;
+  quality(quality: NetworkQuality): void;
   error(error: RtcError): void;
   ended(ending: Ending): void;
 }
+
+const KINDS = ['main', 'auxiliary'] as const;
 
 /** One stay of one userId in one room. Used once. */
 export class Session {
@@ -40,10 +51,12 @@ export class Session {
   readonly #channel: Channel;
   readonly #subscriber: Subscriber;
   readonly #roster = new Roster();
-  #publisher: Publisher | null = null;
+  readonly #publishers = new Map<StreamKind, Publisher>();
+  readonly quality: Quality;
+  #codecs: string[] = [];
   #state: 'joining' | 'joined' | 'ended' = 'joining';
 
-  constructor(platform: Platform, address: string, way: Way, autoSubscribe: boolean, events: SessionEvents) {
+  constructor(platform: Platform, address: string, way: Way, { userId, autoSubscribe }: Owner, events: SessionEvents) {
     this.#platform = platform;
     this.#events = events;
     this.#autoSubscribe = autoSubscribe;
@@ -55,10 +68,20 @@ export class Session {
       },
       lost: () => events.reconnecting(),
       restored: (attachment) => this.#restoreMedia(attachment),
-      attached: (room) => this.#show(room),
+      attached: (attachment) => this.#show(attachment),
       over: (cause, notice) => this.#end(notice ? { how: 'banned', notice } : { how: 'lost', error: cause }, cause),
     });
     this.#subscriber = new Subscriber(platform, this.#channel, (error) => events.error(error));
+    this.quality = new Quality(
+      platform,
+      {
+        userId,
+        sending: () => this.#publishers.get('main')?.connection,
+        receiving: () => this.#subscriber.connection,
+        remotes: () => this.#subscriber.remotes,
+      },
+      (quality) => events.quality(quality),
+    );
   }
 
   get isJoined(): boolean {
@@ -69,14 +92,20 @@ export class Session {
     return this.#channel.role;
   }
 
-  get publishedStream(): LocalStream | undefined {
-    return this.#publisher?.stream;
+  /** The stream that is published as the main one, or beside it. */
+  published(kind: StreamKind): LocalStream | undefined {
+    return this.#publishers.get(kind)?.stream;
+  }
+
+  /** What the others publish. */
+  get streams(): StreamInfo[] {
+    return this.#roster.streams;
   }
 
   async join(fields: JoinFields): Promise<void> {
-    let room: RoomView;
+    let attachment: Attachment;
     try {
-      room = await this.#channel.join(fields);
+      attachment = await this.#channel.join(fields);
     } catch (thrown) {
       const error = thrown as RtcError;
       this.#end({ how: 'refused' }, error);
@@ -84,7 +113,8 @@ export class Session {
       throw error;
     }
     this.#state = 'joined';
-    this.#show(room);
+    this.quality.start();
+    this.#show(attachment);
   }
 
   /** Resolves when the gateway knows, or cannot be told. */
@@ -101,7 +131,7 @@ export class Session {
 
   /** Who becomes audience publishes nothing any more. */
   async switchRole(role: Role): Promise<void> {
-    if (role === 'audience') await this.unpublish();
+    if (role === 'audience') await Promise.all(KINDS.map((kind) => this.unpublish(kind)));
     try {
       await this.#channel.switchRole(role);
     } catch (thrown) {
@@ -109,21 +139,26 @@ export class Session {
     }
   }
 
-  async publish(stream: LocalStream): Promise<void> {
-    const publisher = new Publisher(this.#platform, this.#channel, stream, (error) => this.#events.error(error));
-    this.#publisher = publisher;
+  async publish(stream: LocalStream, kind: StreamKind, small: SmallStreamProfile | null): Promise<void> {
+    const way = { kind, small, codecs: () => this.#codecs };
+    const publisher = new Publisher(this.#platform, this.#channel, stream, way, (error) => this.#events.error(error));
+    this.#publishers.set(kind, publisher);
     try {
       await publisher.started();
     } catch (thrown) {
-      if (this.#publisher === publisher) this.#publisher = null;
+      if (this.#publishers.get(kind) === publisher) this.#publishers.delete(kind);
       throw thrown;
     }
   }
 
-  async unpublish(): Promise<void> {
-    const publisher = this.#publisher;
-    this.#publisher = null;
+  async unpublish(kind: StreamKind): Promise<void> {
+    const publisher = this.#publishers.get(kind);
+    this.#publishers.delete(kind);
     await publisher?.stop();
+  }
+
+  async prefer(stream: RemoteStream, size: VideoSize): Promise<void> {
+    await this.#subscriber.prefer(stream, size);
   }
 
   async subscribe(stream: RemoteStream, choice: { audio: boolean; video: boolean }): Promise<void> {
@@ -135,19 +170,22 @@ export class Session {
   }
 
   /** After a change of the socket: what the gateway has of our media against what we have. */
-  #restoreMedia({ media, published, streams }: Attachment): void {
-    const isUp = media && this.#publisher?.isUp(published);
-    if (!isUp) {
+  #restoreMedia({ media, published, auxiliary, codecs, streams }: Attachment): void {
+    this.#codecs = codecs;
+    for (const kind of KINDS) {
+      const there = kind === 'main' ? published : auxiliary;
+      const publisher = this.#publishers.get(kind);
+      if (media && publisher?.isUp(there)) continue;
       // Whatever it is, nobody here can send it.
-      if (published !== null) void this.#takeBack(published);
-      this.#publisher?.renew();
+      if (there !== null) void this.#takeBack(there);
+      publisher?.renew();
     }
     this.#subscriber.restore(media, new Set(streams.map(({ stream }) => stream)));
   }
 
   /** The gateway has let go of a connection, and of what went over it. */
   #renewMedia(connection: 'publish' | 'subscribe'): void {
-    if (connection === 'publish') this.#publisher?.renew();
+    if (connection === 'publish') for (const publisher of this.#publishers.values()) publisher.renew();
     else this.#subscriber.renew();
   }
 
@@ -158,9 +196,10 @@ export class Session {
   }
 
   /** The room as it is, which the application sees for the first time or again after a while. */
-  #show(room: RoomView): void {
+  #show(attachment: Attachment): void {
+    this.#codecs = attachment.codecs;
     this.#events.connected();
-    this.#tell(this.#roster.missing(room));
+    this.#tell(this.#roster.missing(attachment));
     if (this.#autoSubscribe) this.#subscriber.receiveUndecided();
   }
 
@@ -168,8 +207,10 @@ export class Session {
     for (const message of messages) {
       // A listener may have left in the midst of it.
       if (this.#state !== 'joined') return;
+      const before = 'stream' in message ? this.#roster.muted(message.stream) : [];
       this.#roster.note(message);
       this.#tellOne(message);
+      if ('stream' in message && message.type !== 'stream_removed') this.#tellMuted(message, before);
     }
   }
 
@@ -188,6 +229,14 @@ export class Session {
         this.#removeStream(message.stream);
         break;
       // Any other type is of a later version: to be ignored.
+    }
+  }
+
+  /** Said of a newcomer too, who is muted already. */
+  #tellMuted({ user, muted = [] }: { user: string; muted?: Kind[] }, before: Kind[]): void {
+    for (const kind of ['audio', 'video'] as const) {
+      const isMuted = muted.includes(kind);
+      if (isMuted !== before.includes(kind) && this.#state === 'joined') this.#events.muted(kind, user, isMuted);
     }
   }
 
@@ -210,8 +259,9 @@ export class Session {
   #end(ending: Ending, cause: RtcError): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    this.#publisher?.close(cause);
-    this.#publisher = null;
+    this.quality.stop();
+    for (const publisher of this.#publishers.values()) publisher.close(cause);
+    this.#publishers.clear();
     this.#subscriber.close(cause);
     this.#channel.end(cause);
     this.#events.ended(ending);

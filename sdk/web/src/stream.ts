@@ -1,5 +1,6 @@
 import { invalid, type PlayOptions } from './checks.js';
 import { randomId } from './ids.js';
+import type { Kind } from './messages.js';
 import type { Platform } from './platform.js';
 import { Player } from './player.js';
 
@@ -36,6 +37,30 @@ export abstract class Stream {
 
   getVideoTrack(): MediaStreamTrack | null {
     return this.#video;
+  }
+
+  /** False where there is nothing to mute. */
+  muteAudio(): boolean {
+    return this.mute('audio', true);
+  }
+
+  unmuteAudio(): boolean {
+    return this.mute('audio', false);
+  }
+
+  muteVideo(): boolean {
+    return this.mute('video', true);
+  }
+
+  unmuteVideo(): boolean {
+    return this.mute('video', false);
+  }
+
+  protected mute(kind: Kind, isMuted: boolean): boolean {
+    const track = kind === 'audio' ? this.#audio : this.#video;
+    if (!track) return false;
+    track.enabled = !isMuted;
+    return true;
   }
 
   /** Plays inside the container; a stream that plays already moves there. */

@@ -1,7 +1,9 @@
 import type { Channel } from './channel.js';
+import type { VideoSize } from './checks.js';
+import { canDecode, unsupported } from './codecs.js';
 import { whenBroken } from './connection-watch.js';
 import { RtcError, wordsOf } from './errors.js';
-import type { Offer } from './messages.js';
+import type { Kind, Offer } from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
 import { RemoteStream } from './remote-stream.js';
 import { RequestRefused } from './signalling.js';
@@ -14,6 +16,10 @@ interface Choice {
   video: boolean;
 }
 
+interface Asked extends Choice {
+  size: VideoSize;
+}
+
 interface Waiting {
   stream: string;
   resolve(): void;
@@ -23,7 +29,8 @@ interface Waiting {
 interface Subscription {
   remote: RemoteStream;
   /** Null: not asked for, or given up. */
-  choice: Choice | null;
+  choice: Asked | null;
+  size: VideoSize;
   /** The gateway's answer to the choice. */
   accepted: Promise<unknown>;
   /** Whether the application has said what it wants. */
@@ -58,7 +65,14 @@ export class Subscriber {
 
   add(stream: string, remote: RemoteStream): void {
     const accepted = Promise.resolve();
-    this.#subscriptions.set(stream, { remote, choice: null, accepted, isDecided: false, isStale: false });
+    this.#subscriptions.set(stream, {
+      remote,
+      choice: null,
+      size: 'big',
+      accepted,
+      isDecided: false,
+      isStale: false,
+    });
   }
 
   /** Undefined if there was no such stream. */
@@ -73,14 +87,44 @@ export class Subscriber {
   async subscribe(remote: RemoteStream, choice: Choice): Promise<void> {
     const [stream, subscription] = this.#find(remote);
     subscription.isDecided = true;
+    for (const kind of ['audio', 'video'] as const) {
+      const codec = choice[kind] ? this.#foreign(remote, kind) : undefined;
+      if (codec !== undefined) throw unsupported([codec], 'show', CALL);
+    }
     await this.#receive(stream, subscription, choice);
+  }
+
+  /** The codec of what this browser cannot decode. */
+  #foreign(remote: RemoteStream, kind: Kind): string | undefined {
+    const codec = RemoteStream.codec(remote, kind);
+    return canDecode(this.#platform.receivableCodecs(kind), codec) ? undefined : codec;
+  }
+
+  /** Which picture is wanted of a stream that has two. Kept for later where nothing is received now. */
+  async prefer(remote: RemoteStream, size: VideoSize): Promise<void> {
+    const [stream, subscription] = this.#find(remote);
+    subscription.size = size;
+    if (subscription.choice) await this.#receive(stream, subscription, subscription.choice);
+  }
+
+  get connection(): PeerConnection | null {
+    return this.#connection;
+  }
+
+  get remotes(): RemoteStream[] {
+    return Array.from(this.#subscriptions.values(), ({ remote }) => remote);
   }
 
   /** Everything of each stream about which the application has said nothing. */
   receiveUndecided(): void {
     for (const [stream, subscription] of this.#subscriptions) {
       if (subscription.isDecided || subscription.choice) continue;
-      this.#receive(stream, subscription, { audio: true, video: true }).catch((error: unknown) => {
+      const { remote } = subscription;
+      const codecs = (['audio', 'video'] as const).map((kind) => this.#foreign(remote, kind));
+      const foreign = codecs.filter((codec) => codec !== undefined);
+      if (foreign.length > 0) this.#onLost(unsupported(foreign, 'show', CALL));
+      const choice = { audio: codecs[0] === undefined, video: codecs[1] === undefined };
+      this.#receive(stream, subscription, choice).catch((error: unknown) => {
         // That a stream went while it was asked for is no news: the application hears of it as `stream-removed`.
         if (!this.#isClosed && this.#subscriptions.has(stream))
           console.warn(`automatic subscription: ${wordsOf(error)}`);
@@ -88,7 +132,8 @@ export class Subscriber {
     }
   }
 
-  async #receive(stream: string, subscription: Subscription, choice: Choice): Promise<void> {
+  async #receive(stream: string, subscription: Subscription, wanted: Choice): Promise<void> {
+    const choice: Asked = { ...wanted, size: subscription.size };
     if (!isSame(subscription.choice, choice)) {
       subscription.choice = choice;
       subscription.accepted = this.#channel.request('subscribe', { stream, ...choice });
@@ -291,8 +336,8 @@ export class Subscriber {
   }
 }
 
-function isSame(one: Choice | null, other: Choice): boolean {
-  return one?.audio === other.audio && one.video === other.video;
+function isSame(one: Asked | null, other: Asked): boolean {
+  return one?.audio === other.audio && one.video === other.video && one.size === other.size;
 }
 
 function removed(): RtcError {

@@ -1,16 +1,24 @@
-import { DEFAULT_PROFILE } from './capture.js';
 import type { Channel } from './channel.js';
+import type { SmallStreamProfile } from './checks.js';
+import { unsupported, encodings, LAYERED, preferred } from './codecs.js';
 import { whenBroken } from './connection-watch.js';
 import { RtcError, wordsOf, type ErrorName } from './errors.js';
-import type { LocalStream } from './local-stream.js';
-import type { PublishResult } from './messages.js';
+import { LocalStream } from './local-stream.js';
+import type { Kind, PublishResult, StreamKind } from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
 import { RequestRefused } from './signalling.js';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const CALL = 'publish()';
-// What the gateway forwards in version 1 of the protocol, with the retransmissions of video.
-const CODECS = { audio: ['audio/opus'], video: ['video/vp8', 'video/rtx'] };
+
+/** How a stream is published. */
+export interface Way {
+  kind: StreamKind;
+  /** Also in a small size. */
+  small: SmallStreamProfile | null;
+  /** What the gateway forwards, the preferred first; asked anew for each uplink. */
+  codecs(): string[];
+}
 
 const REFUSALS: Record<string, ErrorName> = {
   invalid_state: 'INVALID_OPERATION',
@@ -21,6 +29,7 @@ const REFUSALS: Record<string, ErrorName> = {
 /** A local stream's way to one gateway: a peer connection that this side offers. */
 export class Uplink {
   readonly #stream: LocalStream;
+  readonly #way: Way;
   readonly #platform: Platform;
   readonly #channel: Channel;
   readonly #connection: PeerConnection;
@@ -29,11 +38,16 @@ export class Uplink {
   #isBroken = false;
   #abort: (error: RtcError) => void = () => undefined;
 
-  constructor(platform: Platform, channel: Channel, stream: LocalStream) {
+  constructor(platform: Platform, channel: Channel, stream: LocalStream, way: Way) {
     this.#platform = platform;
     this.#channel = channel;
     this.#stream = stream;
+    this.#way = way;
     this.#connection = platform.openPeerConnection();
+  }
+
+  get connection(): PeerConnection {
+    return this.#connection;
   }
 
   /** The gateway's name of the stream; null: it has not answered. */
@@ -94,18 +108,28 @@ export class Uplink {
     const tracks = [audio, video].filter((track) => track !== null);
     const streams = [this.#platform.newMediaStream(tracks)];
     if (audio) this.#addTrack('audio', audio, { direction: 'sendonly', streams });
-    if (video) {
-      const sendEncodings = [{ maxBitrate: DEFAULT_PROFILE.bitrateKbps * 1000 }];
-      this.#addTrack('video', video, { direction: 'sendonly', streams, sendEncodings });
-    }
+    if (video) this.#addVideo(video, streams);
   }
 
-  #addTrack(kind: 'audio' | 'video', track: MediaStreamTrack, init: RTCRtpTransceiverInit): void {
+  #addVideo(track: MediaStreamTrack, streams: MediaStream[]): void {
+    const { small } = this.#way;
+    // In two sizes only what can be told apart in them; where the gateway has no such codec, there is one size.
+    const layered = small ? preferred('video', this.#platform.sendableCodecs('video'), this.#layeredCodecs()) : [];
+    const sendEncodings = encodings(track, LocalStream.maxBitrate(this.#stream), layered.length > 0 ? small : null);
+    const init: RTCRtpTransceiverInit = { direction: 'sendonly', streams, sendEncodings };
+    this.#addTrack('video', track, init, layered.length > 0 ? layered : undefined);
+  }
+
+  #layeredCodecs(): string[] {
+    return this.#way.codecs().filter((name) => LAYERED.includes(name));
+  }
+
+  #addTrack(kind: Kind, track: MediaStreamTrack, init: RTCRtpTransceiverInit, codecs?: RTCRtpCodec[]): void {
+    const sendable = this.#platform.sendableCodecs(kind);
+    const usable = codecs ?? preferred(kind, sendable, this.#way.codecs());
+    if (sendable.length > 0 && usable.length === 0) throw unsupported(this.#way.codecs(), 'send', CALL);
     const transceiver = this.#connection.addTransceiver(track, init);
-    const codecs = this.#platform
-      .sendableCodecs(kind)
-      .filter((codec) => CODECS[kind].includes(codec.mimeType.toLowerCase()));
-    if (codecs.length > 0) transceiver.setCodecPreferences(codecs);
+    if (usable.length > 0) transceiver.setCodecPreferences(usable);
   }
 
   async #negotiate(): Promise<void> {
@@ -113,7 +137,7 @@ export class Uplink {
     const offer = await this.#connection.createOffer();
     await this.#connection.setLocalDescription(offer);
     // At once, without candidates: the gateway takes the address from the first check that it hears.
-    const request = { kind: 'main', sdp: offer.sdp };
+    const request = { kind: this.#way.kind, sdp: offer.sdp, muted: LocalStream.muted(this.#stream) };
     const answer = await this.#channel.request<PublishResult>('publish', request);
     this.#remoteId = answer.stream;
     // Stopped before the gateway had answered: only now is there a stream to take back.

@@ -93,12 +93,12 @@ describe('createStream()', () => {
     assert.equal(trtc.createStream({}).hasAudio(), false);
   });
 
-  it('refuses a screen together with a camera, and a screen alone as not supported', () => {
+  it('refuses a screen together with a camera, and its sound together with a microphone', () => {
     const both = { screen: true, video: true } as never;
     assert.throws(() => trtc.createStream(both), refusal(0x1000, 'screen/video cannot be both true.'));
     assert.throws(
-      () => trtc.createStream({ screen: true } as never),
-      refusal(0x1002, 'Screen sharing is not supported yet.', 'NOT_SUPPORTED'),
+      () => trtc.createStream({ screen: true, screenAudio: true, audio: true }),
+      refusal(0x1000, 'audio/screenAudio cannot be both true.'),
     );
   });
 });

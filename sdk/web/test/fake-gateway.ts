@@ -90,6 +90,7 @@ export class FakePeerConnection extends EventTarget {
   arrived: number | undefined;
   readonly steps: string[] = [];
   connectsBy: RTCPeerConnectionState = 'connected';
+  stats: object[] = [];
   #held: Promise<void> | undefined;
 
   addTransceiver(track: MediaStreamTrack, init: RTCRtpTransceiverInit): FakeTransceiver {
@@ -105,7 +106,7 @@ export class FakePeerConnection extends EventTarget {
   getStats(): Promise<Map<string, object>> {
     const stats = new Map<string, object>([['T1', { type: 'transport', packetsReceived: 100 }]]);
     stats.set('CP1', { type: 'candidate-pair', responsesReceived: this.arrived });
-    return Promise.resolve(stats);
+    return Promise.resolve(this.stats.length > 0 ? new Map(Object.entries(this.stats)) : stats);
   }
 
   createOffer(): Promise<RTCSessionDescriptionInit> {
@@ -153,10 +154,15 @@ export class FakePeerConnection extends EventTarget {
 
 export type FakeTrack = MediaStreamTrack & { stopped: boolean };
 
+let tracksMade = 0;
+
 export function fakeTrack(kind: string): FakeTrack {
   const track = {
+    id: `track ${++tracksMade}`,
     kind,
     stopped: false,
+    enabled: true,
+    getSettings: () => ({ height: 480 }),
     stop() {
       track.stopped = true;
     },
@@ -183,6 +189,8 @@ export class FakePlatform implements Platform {
   opensSockets = true;
   connectsBy: RTCPeerConnectionState = 'connected';
   codecs: RTCRtpCodec[] = [];
+  decodable: RTCRtpCodec[] = [];
+  captureScreen: Platform['captureScreen'];
   captureDevices: Platform['captureDevices'] = (constraints) =>
     Promise.resolve(
       this.newMediaStream(
@@ -233,7 +241,11 @@ export class FakePlatform implements Platform {
     return this.codecs;
   }
 
-  everySecond(action: () => void): () => void {
+  receivableCodecs(): RTCRtpCodec[] {
+    return this.decodable;
+  }
+
+  every(_ms: number, action: () => void): () => void {
     this.#everySecond.add(action);
     return () => this.#everySecond.delete(action);
   }

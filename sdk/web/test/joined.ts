@@ -10,6 +10,10 @@ const EVENTS: (keyof ClientEvents)[] = [
   'connection-state-changed',
   'peer-join',
   'peer-leave',
+  'mute-audio',
+  'unmute-audio',
+  'mute-video',
+  'unmute-video',
   'stream-added',
   'stream-removed',
   'stream-subscribed',
@@ -52,6 +56,7 @@ function wordOf(payload: ClientEvents[keyof ClientEvents][0]): string {
   if ('prevState' in payload) return `${payload.prevState}>${payload.state}`;
   if ('stream' in payload) return payload.stream.getUserId();
   if ('userId' in payload) return payload.userId;
+  if ('uplinkRTT' in payload) return String(payload.uplinkNetworkQuality);
   return 'reason' in payload ? payload.reason : `0x${payload.getCode().toString(16)}`;
 }
 

@@ -24,7 +24,19 @@ import type {
 import TRTC from '../src/index.js';
 
 type StreamMember =
-  'play' | 'stop' | 'resume' | 'getId' | 'getUserId' | 'hasAudio' | 'hasVideo' | 'getAudioTrack' | 'getVideoTrack';
+  | 'play'
+  | 'stop'
+  | 'resume'
+  | 'getId'
+  | 'getUserId'
+  | 'hasAudio'
+  | 'hasVideo'
+  | 'getAudioTrack'
+  | 'getVideoTrack'
+  | 'muteAudio'
+  | 'unmuteAudio'
+  | 'muteVideo'
+  | 'unmuteVideo';
 type ClientMember =
   | 'setProxyServer'
   | 'setTurnServer'
@@ -34,7 +46,17 @@ type ClientMember =
   | 'unpublish'
   | 'subscribe'
   | 'unsubscribe'
-  | 'switchRole';
+  | 'switchRole'
+  | 'enableSmallStream'
+  | 'disableSmallStream'
+  | 'setSmallStreamProfile'
+  | 'setRemoteVideoStreamType'
+  | 'getRemoteMutedState'
+  | 'getTransportStats'
+  | 'getLocalAudioStats'
+  | 'getLocalVideoStats'
+  | 'getRemoteAudioStats'
+  | 'getRemoteVideoStats';
 
 type ClaimedClient = Pick<VendorClient, ClientMember>;
 type ClaimedLocalStream = Pick<VendorLocalStream, StreamMember | 'initialize' | 'close'>;
@@ -71,6 +93,11 @@ export function registersTheirHandlers(client: Client, theirs: TheirHandlers): v
   client.on('stream-subscribed', theirs['stream-subscribed']);
   client.on('peer-join', theirs['peer-join']);
   client.on('peer-leave', theirs['peer-leave']);
+  client.on('mute-audio', theirs['mute-audio']);
+  client.on('unmute-audio', theirs['unmute-audio']);
+  client.on('mute-video', theirs['mute-video']);
+  client.on('unmute-video', theirs['unmute-video']);
+  client.on('network-quality', theirs['network-quality']);
   client.on('connection-state-changed', theirs['connection-state-changed']);
   client.on('client-banned', theirs['client-banned']);
   client.on('error', theirs.error, {});

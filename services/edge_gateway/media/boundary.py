@@ -14,7 +14,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.edge_gateway.media.interface import Offer, Published, RefusalCode, TransportFailed
+from services.edge_gateway.media.interface import Kind, Offer, Published, RefusalCode, TransportFailed
 from services.edge_gateway.media.settings import MediaSettings
 
 log = structlog.get_logger()
@@ -77,6 +77,15 @@ class Subscribe(_Message):
     call: Literal["subscribe"] = "subscribe"
     session: str
     tracks: frozenset[str]
+    small: frozenset[str]
+
+
+class Mute(_Message):
+    """Forward these kinds of what a session publishes to nobody."""
+
+    call: Literal["mute"] = "mute"
+    session: str
+    kinds: frozenset[Kind]
 
 
 class Unsubscribe(_Message):
@@ -102,7 +111,7 @@ class Stop(_Message):
     sessions: tuple[str, ...]
 
 
-Call = Publish | Unpublish | Subscribe | Unsubscribe | Answer | Stop
+Call = Publish | Unpublish | Mute | Subscribe | Unsubscribe | Answer | Stop
 
 
 class Request(_Message):

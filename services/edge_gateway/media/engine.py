@@ -10,7 +10,8 @@ from services.edge_gateway.media.advertise import candidates
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.dtls import SharedCertificate
 from services.edge_gateway.media.engines import open_mux
-from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published, TransportFailed
+from services.edge_gateway.media.interface import Kind, MediaRefusedError, Offer, Published, TransportFailed
+from services.edge_gateway.media.layered_track import LayeredTrack
 from services.edge_gateway.media.mux import UdpMux
 from services.edge_gateway.media.peer import Peer, PeerUser
 from services.edge_gateway.media.publication import Publication
@@ -59,7 +60,7 @@ class UdpMediaEngine:
         self._codecs = [CODECS[name] for name in settings.codecs]
         self._publications: dict[str, Publication] = {}
         self._subscribers: dict[str, Subscriber] = {}
-        self._tracks: dict[str, PublishedTrack] = {}
+        self._tracks: dict[str, PublishedTrack | LayeredTrack] = {}
         self._offers_due: dict[str, None] = {}
         self._gone: set[str] = set()
         self._settling = False
@@ -119,7 +120,13 @@ class UdpMediaEngine:
             log.info("media_unpublished", session=session)
             await publication.peer.close()
 
-    async def subscribe(self, session: str, tracks: frozenset[str]) -> None:
+    async def mute(self, session: str, kinds: frozenset[Kind]) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        publication = self._publications.get(session)
+        if publication is not None:
+            publication.mute(kinds, time.monotonic())
+
+    async def subscribe(self, session: str, tracks: frozenset[str], small: frozenset[str] = frozenset()) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         known = [track for track in tracks if track in self._tracks]
         if len(known) > self._settings.max_subscriptions:
@@ -130,6 +137,7 @@ class UdpMediaEngine:
                 return
             limit = self._settings.max_media_lines
             subscriber = self._subscribers[session] = Subscriber(session, self._connect, self._describe, self._mux.out.view, limit)
+        subscriber.prefer(small, time.monotonic())
         self._want(subscriber, known)
 
     async def unsubscribe(self, session: str) -> None:
@@ -249,3 +257,6 @@ class UdpMediaEngine:
             publication.tick(now)
             if self._ticks % _TICKS_A_REPORT == 0:
                 publication.report(now)
+        if self._ticks % _TICKS_A_REPORT == 0:
+            for subscriber in self._subscribers.values():
+                subscriber.look_at_line(now)

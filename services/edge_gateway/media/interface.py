@@ -33,6 +33,10 @@ class Track:
 
     id: str
     kind: Kind
+    codec: str
+    """By its name in SDP: ``VP8``."""
+    layered: bool = False
+    """There is a small picture beside the big one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,14 @@ class MediaEngine(Protocol):
         """End a session's publication, if it has one; its subscribers get new offers."""
         ...
 
-    async def subscribe(self, session: str, tracks: frozenset[str]) -> None:
+    async def mute(self, session: str, kinds: frozenset[Kind]) -> None:
+        """Forward these kinds of what a session publishes to nobody, and others again; harmless where it publishes nothing."""
+        ...
+
+    async def subscribe(self, session: str, tracks: frozenset[str], small: frozenset[str] = frozenset()) -> None:
         """Say everything that a session wants to receive from now on; ids that name no track are ignored.
+
+        Of ``small`` tracks the small picture is enough, where there is one. Who has a short line gets that of all.
 
         What is not wanted any more stops at once. Offers follow through the engine's callback, never from inside this
         call, at most one open at a time.

@@ -37,6 +37,10 @@ class PeerUser(Protocol):
         """What it takes: RTP of others is dropped unread."""
         ...
 
+    def expects(self, packet: memoryview) -> bool:
+        """Whether an RTP packet of an SSRC that is not among these is taken all the same. It is not decrypted yet, nor authentic."""
+        ...
+
     def on_connected(self) -> None:
         """Packets can be sent from now on."""
         ...
@@ -169,7 +173,7 @@ class Peer:
             if length:
                 self._remember_sender(receive, ssrc)
                 self._user.on_rtcp(bytes(view[:length]), now)
-        elif int.from_bytes(view[8:12], "big") in self._user.ssrcs:
+        elif int.from_bytes(view[8:12], "big") in self._user.ssrcs or self._user.expects(view[:length]):
             length = receive.unprotect(buffer, length)
             if length:
                 self._user.on_rtp(view[:length], now)
@@ -182,7 +186,9 @@ class Peer:
         self._rtcp_senders[ssrc] = None
         self._rtcp_senders.move_to_end(ssrc)
         if len(self._rtcp_senders) > _RTCP_SENDERS:
-            receive.forget(self._rtcp_senders.popitem(last=False)[0])
+            oldest, _ = self._rtcp_senders.popitem(last=False)
+            if oldest not in self._user.ssrcs:
+                receive.forget(oldest)
 
     def send_rtcp(self, data: bytes) -> None:
         """Encrypt and send an RTCP packet."""

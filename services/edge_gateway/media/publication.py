@@ -3,12 +3,14 @@
 import secrets
 from collections.abc import Callable
 
-from services.edge_gateway.media.interface import Connection, Track
+from services.edge_gateway.media.interface import Connection, Kind, Track
+from services.edge_gateway.media.layered_track import LayeredTrack
 from services.edge_gateway.media.peer import Peer, PeerUser
+from services.edge_gateway.media.rid import NamedStream, name_of
 from services.edge_gateway.media.rtcp import MalformedRtcpError, SenderReport, bitrate_limit, receiver_report
 from services.edge_gateway.media.rtcp import parse as parse_rtcp
 from services.edge_gateway.media.rtp import MalformedRtpError, parse
-from services.edge_gateway.media.sdp import PublishOffer, extension_ids
+from services.edge_gateway.media.sdp import OfferedTrack, PublishOffer, extension_ids
 from services.edge_gateway.media.sdp_writer import AUDIO_LEVEL_ID, LocalTransport, write_answer
 from services.edge_gateway.media.track import PublishedTrack
 
@@ -38,32 +40,55 @@ class Publication:
         self.peer = connect(session, self)
         self.sdp = write_answer(offer, describe(self.peer), secrets.randbits(62))
         stream = secrets.token_hex(16)
-        ours = secrets.randbits(32)
+        self._sender = secrets.randbits(32)
         self._extension_ids = extension_ids(offer.tracks, AUDIO_LEVEL_ID)
-        self.tracks = tuple(
-            PublishedTrack(
-                Track(secrets.token_hex(16), offered.codec.kind),
-                stream,
-                offered,
-                self.peer.link,
-                extension_ids=self._extension_ids.get(offered.ssrc, {}),
-                sender=ours,
-            )
-            for offered in offer.tracks
-        )
-        self._sender = ours
-        self._by_ssrc = {track.offered.ssrc: track for track in self.tracks}
-        self._by_rtx_ssrc = {track.offered.rtx_ssrc: track for track in self.tracks if track.offered.rtx_ssrc is not None}
-        self.ssrcs = frozenset(self._by_ssrc) | frozenset(self._by_rtx_ssrc)
-        self._video = [track.offered.ssrc for track in self.tracks if track.codec.kind == "video"]
-        self._bitrate = video_bitrate * len(self._video)
+        self.tracks = tuple(self._make(offered, stream) for offered in offer.tracks)
+        single = [track for track in self.tracks if isinstance(track, PublishedTrack)]
+        self._layered = [track for track in self.tracks if isinstance(track, LayeredTrack)]
+        self._by_ssrc = {track.offered.ssrc: track for track in single}
+        self._by_rtx_ssrc = {track.offered.rtx_ssrc: track for track in single if track.offered.rtx_ssrc is not None}
+        self.ssrcs = set(self._by_ssrc) | set(self._by_rtx_ssrc)
+        self._bitrate = video_bitrate * sum(track.codec.kind == "video" for track in self.tracks)
         self.peer.expect(offer.fingerprints)
+
+    def _make(self, offered: OfferedTrack, stream: str) -> PublishedTrack | LayeredTrack:
+        track = Track(secrets.token_hex(16), offered.codec.kind, offered.codec.name, layered="small" in offered.layers)
+        if offered.layers:
+            return LayeredTrack(track, stream, offered, self.peer.link, self._sender)
+        ids = self._extension_ids.get(offered.ssrc, {})
+        return PublishedTrack(track, stream, offered, self.peer.link, extension_ids=ids, sender=self._sender)
+
+    def expects(self, packet: memoryview) -> bool:
+        """Whether a packet names a layer's stream that is not known yet."""
+        return self._named(packet) is not None
+
+    def _named(self, packet: memoryview) -> tuple[LayeredTrack, NamedStream] | None:
+        for track in self._layered:
+            named = None if track.rid_ids is None else name_of(packet, track.rid_ids)
+            if named is not None and track.misses(named):
+                return track, named
+        return None
+
+    def _learn(self, packet: memoryview, ssrc: int, now: float) -> None:
+        """Take note of whose a new SSRC is. There are few: each stream has one, for good."""
+        found = self._named(packet)
+        if found is None:
+            return
+        track, named = found
+        self.ssrcs.add(ssrc)
+        layer = track.learn(named, ssrc, now)
+        if layer is not None:
+            self._by_ssrc[ssrc] = layer
+        self._by_rtx_ssrc |= track.repairs()
 
     def on_connected(self) -> None:
         """Nothing to do: what a publisher sends first is a key frame."""
 
     def on_rtp(self, packet: memoryview, now: float) -> None:
         """Take a packet of one of the tracks; others are dropped."""
+        ssrc = int.from_bytes(packet[8:12], "big")
+        if ssrc not in self.ssrcs:
+            self._learn(packet, ssrc, now)
         try:
             parsed = parse(packet, self._extension_ids)
         except MalformedRtpError:
@@ -87,6 +112,13 @@ class Publication:
             if track is not None and isinstance(item, SenderReport):
                 track.on_sender_report(item, now)
 
+    def mute(self, kinds: frozenset[Kind], now: float) -> None:
+        """Forward these kinds to nobody, and the others again."""
+        for track in self.tracks:
+            track.mute(muted=track.track.kind in kinds)
+        for stream in self._by_ssrc.values():
+            stream.request_key_frame(now)
+
     def tick(self, now: float) -> None:
         """Repeat requests that were not met; to be called some times a second."""
         for track in self.tracks:
@@ -94,9 +126,11 @@ class Publication:
 
     def report(self, now: float) -> None:
         """Tell the publisher what arrived, and what it may send; to be called each second."""
-        blocks = [block for block in (track.report(now) for track in self.tracks) if block is not None]
+        streams = self._by_ssrc.values()
+        blocks = [block for block in (stream.report(now) for stream in streams) if block is not None]
         if blocks:
-            limit = bitrate_limit(self._sender, self._bitrate, self._video) if self._video else b""
+            video = [stream.offered.ssrc for stream in streams if stream.codec.kind == "video"]
+            limit = bitrate_limit(self._sender, self._bitrate, video) if video else b""
             self.peer.send_rtcp(receiver_report(self._sender, blocks) + limit)
 
     def silence(self) -> None:

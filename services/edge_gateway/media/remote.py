@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from services.edge_gateway.media import boundary
-from services.edge_gateway.media.interface import Connection, MediaRefusedError, Offer, Published, TransportFailed
+from services.edge_gateway.media.interface import Connection, Kind, MediaRefusedError, Offer, Published, TransportFailed
 from services.edge_gateway.media.process import Worker, WorkerLostError
 from services.edge_gateway.media.settings import MediaSettings
 from shared.contracts.errors import ConfigurationError
@@ -92,10 +92,14 @@ class RemoteEngine:
         self._connections.pop((session, "publish"), None)
         await self._ask_if_there(boundary.Unpublish(session=session))
 
-    async def subscribe(self, session: str, tracks: frozenset[str]) -> None:
+    async def mute(self, session: str, kinds: frozenset[Kind]) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        await self._ask_if_there(boundary.Mute(session=session, kinds=kinds))
+
+    async def subscribe(self, session: str, tracks: frozenset[str], small: frozenset[str] = frozenset()) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         self._connections[session, "subscribe"] = None
-        await self._ask(boundary.Subscribe(session=session, tracks=tracks))
+        await self._ask(boundary.Subscribe(session=session, tracks=tracks, small=small))
 
     async def unsubscribe(self, session: str) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""

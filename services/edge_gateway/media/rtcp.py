@@ -71,7 +71,16 @@ class ReportBlock:
     """Since that came, in seconds / 65536."""
 
 
-Feedback = SenderReport | Nack | KeyFrameRequest
+@dataclass(frozen=True, slots=True)
+class BitrateEstimate:
+    """What a receiver says that its line can take: REMB."""
+
+    ssrc: int
+    """Of one of the streams that it is about."""
+    bits_per_second: int
+
+
+Feedback = SenderReport | Nack | KeyFrameRequest | ReportBlock | BitrateEstimate
 
 
 def parse(data: bytes, nacked: int = MAX_NACKED) -> list[Feedback]:
@@ -96,12 +105,16 @@ def parse(data: bytes, nacked: int = MAX_NACKED) -> list[Feedback]:
         body = data[at + 4 : following]
         if kind == _SENDER_REPORT:
             items.append(_parse_sender_report(body))
+        elif kind == _RECEIVER_REPORT:
+            items += _parse_report_blocks(body, first & 0x1F)
         elif kind == _TRANSPORT_FEEDBACK and first & 0x1F == _NACK:
             missed = _parse_nack(body, nacked)
             nacked -= len(missed.sequences)
             items.append(missed)
         elif kind == _PAYLOAD_FEEDBACK and first & 0x1F in {_PLI, _FIR}:
             items += _parse_key_frame_requests(body, first & 0x1F)
+        elif kind == _PAYLOAD_FEEDBACK and first & 0x1F == _REMB:
+            items += _parse_estimate(body)
         at = following
     return items[:_MAX_ITEMS]
 
@@ -111,6 +124,25 @@ def _parse_sender_report(body: bytes) -> SenderReport:
         raise MalformedRtcpError("a sender report is cut off")
     ssrc, ntp, timestamp = struct.unpack_from("!IQI", body)
     return SenderReport(ssrc, ntp, timestamp)
+
+
+def _parse_report_blocks(body: bytes, count: int) -> list[ReportBlock]:
+    if len(body) < 4 + 24 * count:
+        raise MalformedRtcpError("a receiver report is cut off")
+    blocks: list[ReportBlock] = []
+    for at in range(4, 4 + 24 * count, 24):
+        ssrc, losses, highest, jitter, last, since = struct.unpack_from("!IIIIII", body, at)
+        lost = losses & 0xFFFFFF
+        blocks.append(ReportBlock(ssrc, losses >> 24, lost - 0x1000000 if lost & 0x800000 else lost, highest, jitter, last, since))
+    return blocks
+
+
+def _parse_estimate(body: bytes) -> list[BitrateEstimate]:
+    # Other uses of application layer feedback have other names.
+    if len(body) < 20 or body[8:12] != b"REMB":
+        return []
+    packed, ssrc = struct.unpack_from("!II", body, 12)
+    return [BitrateEstimate(ssrc, (packed & _MANTISSA) << (packed >> 18 & 0x3F))]
 
 
 def _parse_nack(body: bytes, limit: int) -> Nack:

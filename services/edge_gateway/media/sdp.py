@@ -7,7 +7,7 @@ of them as browsers write; whatever it raises becomes one refusal.
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS, RTCDtlsFingerprint
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
@@ -15,6 +15,7 @@ from aiortc.sdp import MediaDescription, SessionDescription
 
 from services.edge_gateway.media.codecs import Codec
 from services.edge_gateway.media.interface import Kind, MediaRefusedError
+from services.edge_gateway.media.rid import REPAIRED_RID, RID, Layer, RidIds, read_layers
 
 MAX_BYTES = 64 * 1024
 AUDIO_LEVEL = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
@@ -25,12 +26,15 @@ _MAX_FORMATS = 64
 """Of one m-line: there are 63 payload types for a browser to give away."""
 _READ = re.compile(
     r"[mv]=|a=(?:mid|group|setup|fingerprint|rtcp-mux|rtpmap|ssrc|ssrc-group|sendrecv|sendonly|recvonly|inactive)(?::|\Z)"
-    rf"|a=fmtp:\d+ (?:[\w-]+=\w+; ?)?apt=\d+|a=extmap:\S+ {re.escape(AUDIO_LEVEL)}",
+    r"|a=fmtp:\d+ (?:[\w-]+=[\w-]+; ?){0,8}(?:apt|packetization-mode|profile-level-id|profile-id|profile)=[\w-]+"
+    rf"|a=extmap:\S+ (?:{re.escape(AUDIO_LEVEL)}|{re.escape(RID)}|{re.escape(REPAIRED_RID)})",
     re.ASCII,
 )
-"""What we need. Of formats' parameters that is whose retransmissions they are; of the header extensions, one. A client's
+"""What we need. Of formats' parameters that is whose retransmissions they are, and profiles; of the header extensions, three. A client's
 candidates mean nothing to an ICE-lite agent, and what feedback it knows we know."""
 _MAX_FINGERPRINTS = 16
+_MAX_RIDS = 8
+"""``a=rid`` and ``a=simulcast`` of one m-line: more than any browser has."""
 _MID = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]{1,32}", re.ASCII)
 
 
@@ -66,9 +70,14 @@ class OfferedTrack:
     codec: Codec
     payload_type: int
     ssrc: int
+    """0 with layers: each has one of its own, which its packets tell."""
     rtx_payload_type: int | None
     rtx_ssrc: int | None
     audio_level_id: int | None
+    layers: tuple[Layer, ...] = ()
+    """None: there is one stream."""
+    rid_ids: RidIds | None = None
+    """With layers: how their packets name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +132,8 @@ def read_offer(text: str, codecs: Sequence[Codec]) -> PublishOffer:
     Raises:
         MediaRefusedError: ``unsupported_media``, with what is wrong.
     """
-    description = _parse(text, _OFFER)
-    sections = tuple(_read_section(media, codecs) for media in description.media)
+    description, extras = _parse(text, _OFFER)
+    sections = tuple(_read_section(media, extra, codecs) for media, extra in zip(description.media, extras, strict=True))
     accepted = [media for media, section in zip(description.media, sections, strict=True) if section.track]
     if not accepted:
         raise _refused("the offer sends neither audio nor video")
@@ -133,7 +142,8 @@ def read_offer(text: str, codecs: Sequence[Codec]) -> PublishOffer:
         raise _refused("the offer sends more than one audio or more than one video m-line")
     _check_distinct([section.mid for section in sections], "mids")
     tracks = [section.track for section in sections if section.track]
-    _check_distinct([ssrc for track in tracks for ssrc in (track.ssrc, track.rtx_ssrc) if ssrc is not None], "SSRCs")
+    known = [ssrc for track in tracks if not track.layers for ssrc in (track.ssrc, track.rtx_ssrc) if ssrc is not None]
+    _check_distinct(known, "SSRCs")
     _check_bundle(description, [media.rtp.muxId for media in accepted])
     return PublishOffer(sections, _transport(accepted, {"auto", "client"}, "offer a=setup:actpass or active"))
 
@@ -145,7 +155,7 @@ def read_answer(text: str, max_lines: int) -> Answer:
         MediaRefusedError: ``unsupported_media``, with what is wrong.
     """
     # We offer at most two formats in an m-line. Of an answer to 64, some 20,000 characters are read.
-    description = _parse(text, _Bounds(sections=max_lines, repeated=16, characters=32 * 1024))
+    description, _ = _parse(text, _Bounds(sections=max_lines, repeated=16, characters=32 * 1024))
     used = [media for media in description.media if media.port]
     if not used:
         raise _refused("the answer rejects every m-line")
@@ -158,30 +168,39 @@ def _refused(message: str) -> MediaRefusedError:
     return MediaRefusedError("unsupported_media", message)
 
 
-def _parse(text: str, bounds: _Bounds) -> SessionDescription:
-    kept, bundled_only = _scan(text, bounds)
+@dataclass(slots=True)
+class _Unread:
+    """What the parser does not tell of an m-line."""
+
+    bundle_only: bool = False
+    simulcast: list[str] = field(default_factory=list)
+    """``a=rid`` and ``a=simulcast``."""
+
+
+def _parse(text: str, bounds: _Bounds) -> tuple[SessionDescription, list[_Unread]]:
+    kept, extras = _scan(text, bounds)
     try:
         description = SessionDescription.parse(kept)
     except Exception as error:
         raise _refused("this is not SDP that we can read") from error
     if not description.media:
         raise _refused("there is no m-line")
-    for media, only in zip(description.media, bundled_only, strict=True):
+    for media, extra in zip(description.media, extras, strict=True):
         # A bare "a=mid" leaves None behind.
         if not _MID.fullmatch(media.rtp.muxId or ""):
             raise _refused("every m-line needs a mid of 1 to 32 plain characters")
-        if only:
+        if extra.bundle_only:
             # Firefox: port 0 says that the m-line lives in the BUNDLE or not at all (RFC 8843, 6).
             media.port = media.port or 9
         media.direction = media.direction or "sendrecv"
-    return description
+    return description, extras
 
 
-def _scan(text: str, bounds: _Bounds) -> tuple[str, list[bool]]:
+def _scan(text: str, bounds: _Bounds) -> tuple[str, list[_Unread]]:
     """Check the bounds.
 
     Returns:
-        The lines that we read, and for each m-line whether it is ``bundle-only``, which the parser does not tell.
+        The lines that the parser reads, and for each m-line what it does not.
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         raise _refused(f"the SDP is longer than {MAX_BYTES} bytes")
@@ -189,17 +208,19 @@ def _scan(text: str, bounds: _Bounds) -> tuple[str, list[bool]]:
     if len(lines) > _MAX_LINES:
         raise _refused(f"the SDP has more than {_MAX_LINES} lines")
     kept: list[str] = []
-    bundled_only: list[bool] = []
+    extras: list[_Unread] = []
     counts: Counter[str] = Counter()
     for line in lines:
-        if line == "a=bundle-only" and bundled_only:
-            bundled_only[-1] = True
+        if extras and line == "a=bundle-only":
+            extras[-1].bundle_only = True
+        if extras and line.startswith(("a=rid:", "a=simulcast:")) and len(extras[-1].simulcast) < _MAX_RIDS:
+            extras[-1].simulcast.append(line)
         if _READ.match(line) is None:
             continue
         if line.startswith("m="):
-            bundled_only.append(False)
+            extras.append(_Unread())
             counts.clear()
-            if len(bundled_only) > bounds.sections:
+            if len(extras) > bounds.sections:
                 raise _refused(f"there are more than {bounds.sections} m-lines")
         name = line.partition(":")[0]
         counts[name] += 1
@@ -209,7 +230,7 @@ def _scan(text: str, bounds: _Bounds) -> tuple[str, list[bool]]:
     read = "\r\n".join(kept)
     if len(read) > bounds.characters:
         raise _refused(f"more than {bounds.characters} characters of the SDP would have to be read")
-    return read, bundled_only
+    return read, extras
 
 
 def _check_distinct(values: Sequence[object], name: str) -> None:
@@ -245,7 +266,7 @@ def to_aiortc(fingerprints: Fingerprints) -> list[RTCDtlsFingerprint]:
     return [RTCDtlsFingerprint(algorithm=found.algorithm, value=found.value) for found in fingerprints]
 
 
-def _read_section(media: MediaDescription, codecs: Sequence[Codec]) -> OfferedSection:
+def _read_section(media: MediaDescription, extra: _Unread, codecs: Sequence[Codec]) -> OfferedSection:
     mid = media.rtp.muxId
     if media.kind not in {"audio", "video"} or not media.port or media.direction == "inactive":
         return OfferedSection(media.kind, mid, None)
@@ -254,8 +275,11 @@ def _read_section(media: MediaDescription, codecs: Sequence[Codec]) -> OfferedSe
         raise _refused(f"the {kind} m-line does not send")
     if media.profile not in {"UDP/TLS/RTP/SAVPF", "RTP/SAVPF"}:
         raise _refused(f"the {kind} m-line is not UDP/TLS/RTP/SAVPF")
+    layers = _read_layers(kind, extra)
+    if layers:
+        codecs = [codec for codec in codecs if codec.layered]
     codec, payload_type = _choose(kind, media.rtp.codecs, media.fmt, codecs)
-    ssrc, rtx_ssrc = _read_ssrcs(kind, media)
+    ssrc, rtx_ssrc = (0, 0) if layers else _read_ssrcs(kind, media)
     rtx = [
         offered.payloadType
         for offered in media.rtp.codecs
@@ -271,10 +295,26 @@ def _read_section(media: MediaDescription, codecs: Sequence[Codec]) -> OfferedSe
             payload_type=payload_type,
             ssrc=ssrc,
             rtx_payload_type=rtx[0] if repaired else None,
-            rtx_ssrc=rtx_ssrc if repaired else None,
+            rtx_ssrc=rtx_ssrc if repaired and not layers else None,
             audio_level_id=level[0] if kind == "audio" and level else None,
+            layers=layers,
+            rid_ids=_read_rid_ids(media) if layers else None,
         ),
     )
+
+
+def _read_layers(kind: Kind, extra: _Unread) -> tuple[Layer, ...]:
+    layers = read_layers(extra.simulcast)
+    if layers is None or (layers and kind == "audio"):
+        raise _refused(f"the {kind} m-line's layers are not big and small")
+    return layers
+
+
+def _read_rid_ids(media: MediaDescription) -> RidIds:
+    ids = {found.uri: found.id for found in media.rtp.headerExtensions if 1 <= found.id <= 14}
+    if RID not in ids:
+        raise _refused(f"layers need the header extension {RID}")
+    return RidIds(ids[RID], ids.get(REPAIRED_RID))
 
 
 def _choose(kind: Kind, offered: Sequence[RTCRtpCodecParameters], formats: Sequence[int], codecs: Sequence[Codec]) -> tuple[Codec, int]:
@@ -284,9 +324,11 @@ def _choose(kind: Kind, offered: Sequence[RTCRtpCodecParameters], formats: Seque
         for candidate in offered:
             number = candidate.payloadType
             same = candidate.name.lower() == codec.name.lower() and candidate.clockRate == codec.clock_rate
-            if same and candidate.channels == codec.channels and number is not None and number in formats and _usable(number):
+            same = same and candidate.channels == codec.channels and codec.fits(candidate.parameters)
+            if same and number is not None and number in formats and _usable(number):
                 return codec, number
-    raise _refused(f"the {kind} m-line offers none of {', '.join(codec.name for codec in wanted) or 'no codecs at all'}")
+    names = ", ".join(codec.name for codec in wanted) or "what is forwarded like that"
+    raise _refused(f"the {kind} m-line offers none of {names}")
 
 
 def _usable(payload_type: int | None) -> bool:

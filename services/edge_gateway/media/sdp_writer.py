@@ -11,6 +11,7 @@ from typing import Literal
 
 from services.edge_gateway.media.codecs import Codec
 from services.edge_gateway.media.ice import Credentials
+from services.edge_gateway.media.rid import REPAIRED_RID, RID
 from services.edge_gateway.media.sdp import AUDIO_LEVEL, OfferedSection, OfferedTrack, PublishOffer
 
 AUDIO_LEVEL_ID = 1
@@ -132,6 +133,9 @@ def _codec_lines(codec: Codec, payload_type: int, rtx_payload_type: int | None) 
         yield f"a=fmtp:{payload_type} {codec.parameters}"
     for feedback in codec.feedback:
         yield f"a=rtcp-fb:{payload_type} {feedback}"
+    if codec.kind == "video":
+        # Publishers are told a limit, and subscribers tell what their line can take.
+        yield f"a=rtcp-fb:{payload_type} goog-remb"
     if rtx_payload_type is not None:
         yield f"a=rtpmap:{rtx_payload_type} rtx/{codec.clock_rate}"
         yield f"a=fmtp:{rtx_payload_type} apt={payload_type}"
@@ -150,11 +154,21 @@ def _answered_section(section: OfferedSection, transport: LocalTransport, *, fir
     yield from _section_lines(section.kind, section.mid, formats, "recvonly")
     yield from _candidate_lines(transport, first=first)
     yield from _codec_lines(track.codec, track.payload_type, track.rtx_payload_type)
-    if track.codec.kind == "video":
-        # Only towards publishers: what subscribers estimate would end here.
-        yield f"a=rtcp-fb:{track.payload_type} goog-remb"
     if track.audio_level_id is not None:
         yield f"a=extmap:{track.audio_level_id} {AUDIO_LEVEL}"
+    if track.rid_ids is not None:
+        yield from _layer_lines(track)
+
+
+def _layer_lines(track: OfferedTrack) -> Iterator[str]:
+    """Take what is offered in layers (RFC 8853, 5.3)."""
+    assert track.rid_ids is not None
+    yield f"a=extmap:{track.rid_ids.rid} {RID}"
+    if track.rid_ids.repaired is not None:
+        yield f"a=extmap:{track.rid_ids.repaired} {REPAIRED_RID}"
+    for layer in track.layers:
+        yield f"a=rid:{layer} recv"
+    yield f"a=simulcast:recv {';'.join(track.layers)}"
 
 
 def _rejected_section(kind: str, mid: str) -> Iterator[str]:

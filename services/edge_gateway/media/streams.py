@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from services.edge_gateway.media.forwarding import ReceiveStream, SendStream
+from services.edge_gateway.media.forwarding import Link, ReceiveStream, SendStream
 from services.edge_gateway.media.history import History
 from services.edge_gateway.media.ice import Address
 from services.edge_gateway.media.rtp import Packet, write
@@ -42,7 +42,7 @@ class PlainSendStream:
 
     __slots__ = ("extensions", "link", "octets", "packets", "payload_type", "sequence_offset", "ssrc", "started", "timestamp_offset")
 
-    def __init__(self, link: "PlainLink", ssrc: int, payload_type: int) -> None:
+    def __init__(self, link: Link, ssrc: int, payload_type: int) -> None:
         self.link = link
         self.ssrc = ssrc
         self.payload_type = payload_type

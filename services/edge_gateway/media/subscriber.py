@@ -8,10 +8,22 @@ from dataclasses import dataclass
 
 import structlog
 
+from services.edge_gateway.media.bandwidth import Downlink, Second
 from services.edge_gateway.media.interface import Connection, MediaRefusedError, Offer
+from services.edge_gateway.media.layered_subscription import LayeredSubscription
+from services.edge_gateway.media.layered_track import LayeredTrack
 from services.edge_gateway.media.lines import Line, Lines
 from services.edge_gateway.media.peer import Peer, PeerUser
-from services.edge_gateway.media.rtcp import MAX_NACKED, KeyFrameRequest, MalformedRtcpError, Nack, parse
+from services.edge_gateway.media.rtcp import (
+    MAX_NACKED,
+    BitrateEstimate,
+    Feedback,
+    KeyFrameRequest,
+    MalformedRtcpError,
+    Nack,
+    ReportBlock,
+    parse,
+)
 from services.edge_gateway.media.sdp import Answer, AnsweredLine, read_answer
 from services.edge_gateway.media.sdp_writer import LocalTransport, OfferedLine, SentStream, write_offer
 from services.edge_gateway.media.subscription import Subscription
@@ -59,16 +71,36 @@ class Subscriber:
         self._max_lines = max_lines
         self._sdp_session = secrets.randbits(62)
         self._lines = Lines(max_lines)
-        self._sources: dict[str, PublishedTrack] = {}
-        self._subscriptions: dict[str, Subscription] = {}
+        self._sources: dict[str, PublishedTrack | LayeredTrack] = {}
+        self._subscriptions: dict[str, Subscription | LayeredSubscription] = {}
         self._negotiated: set[str] = set()
-        self._by_ssrc: dict[int, Subscription] = {}
+        self._by_ssrc: dict[int, Subscription | LayeredSubscription] = {}
+        self._small: AbstractSet[str] = frozenset()
+        self._line = Downlink()
+        self._loss: float | None = None
+        self._sent_before = 0
         self._open: _OpenOffer | None = None
         self._number = 0
         self._repairs = 0
         self._repairs_since = float("-inf")
 
-    def want(self, sources: Mapping[str, PublishedTrack]) -> bool:
+    def prefer(self, small: AbstractSet[str], now: float) -> None:
+        """Receive the small picture of these tracks, and the big one of others, as far as the line allows."""
+        self._small = small
+        for track, subscription in self._subscriptions.items():
+            if isinstance(subscription, LayeredSubscription):
+                subscription.want("small" if self._line.short or track in small else "big", now)
+
+    def look_at_line(self, now: float) -> None:
+        """See whether the line takes what is sent; to be called each second."""
+        sent = 8 * sum(subscription.octets for subscription in self._subscriptions.values())
+        second = Second(self._loss, max(0, sent - self._sent_before))
+        self._loss, self._sent_before = None, sent
+        if self._line.look(second, now):
+            log.info("media_line", session=self.session, short=self._line.short)
+            self.prefer(self._small, now)
+
+    def want(self, sources: Mapping[str, PublishedTrack | LayeredTrack]) -> bool:
         """Receive exactly these tracks; what is not among them stops at once.
 
         Returns:
@@ -92,7 +124,7 @@ class Subscriber:
 
     def _end(self, track: str) -> None:
         subscription = self._subscriptions.pop(track)
-        subscription.source.remove(subscription)
+        subscription.end()
         self._negotiated.discard(track)
         del self._by_ssrc[subscription.ssrc]
         self.peer.forget(subscription.ssrc)
@@ -113,10 +145,15 @@ class Subscriber:
         sdp = write_offer(offered, self._transport, self._sdp_session, self._number)
         return Offer(self.session, self._number, sdp, {line.mid: line.track for line in lines if line.track is not None})
 
-    def _begin(self, source: PublishedTrack) -> None:
+    def _begin(self, source: PublishedTrack | LayeredTrack) -> None:
         ssrc = self._free_ssrc()
         rtx_ssrc = self._free_ssrc() if source.codec.rtx_payload_type is not None else None
-        subscription = Subscription(source, self.peer.link, self._out, ssrc, rtx_ssrc)
+        subscription: Subscription | LayeredSubscription
+        if isinstance(source, LayeredTrack):
+            subscription = LayeredSubscription(source, self.peer.link, self._out, ssrc, rtx_ssrc)
+            subscription.wanted = "small" if self._line.short or source.track.id in self._small else "big"
+        else:
+            subscription = Subscription(source, self.peer.link, self._out, ssrc, rtx_ssrc)
         self._subscriptions[source.track.id] = subscription
         self._by_ssrc[ssrc] = subscription
 
@@ -167,20 +204,23 @@ class Subscriber:
         subscription = self._subscriptions[line.track]
         if not answered.receives or line.codec.payload_type not in answered.payload_types:
             log.info("media_line_refused", session=self.session, mid=line.mid)
-            subscription.source.remove(subscription)
+            subscription.end()
             self._negotiated.discard(line.track)
             return
         subscription.negotiate(rtx=line.codec.rtx_payload_type in answered.payload_types, extensions=answered.audio_level)
         self._negotiated.add(line.track)
         if self.peer.connected:
-            subscription.source.add(subscription, time.monotonic())
+            subscription.begin(time.monotonic())
 
     def on_connected(self) -> None:
         """Begin to forward what was negotiated."""
         now = time.monotonic()
         for track in self._negotiated:
-            subscription = self._subscriptions[track]
-            subscription.source.add(subscription, now)
+            self._subscriptions[track].begin(now)
+
+    def expects(self, packet: memoryview) -> bool:  # noqa: ARG002
+        """Nothing comes this way."""
+        return False
 
     def on_rtp(self, packet: memoryview, now: float) -> None:
         """Ignore it: nothing comes this way."""
@@ -197,12 +237,19 @@ class Subscriber:
             if isinstance(item, Nack):
                 self._repairs += len(item.sequences)
             subscription = self._by_ssrc.get(item.ssrc)
-            if subscription is None:
-                continue
-            if isinstance(item, Nack):
+            if isinstance(item, BitrateEstimate):
+                self._line.estimated(item.bits_per_second, now)
+            elif subscription is not None:
+                self._serve(subscription, item, now)
+
+    def _serve(self, subscription: Subscription | LayeredSubscription, item: Feedback, now: float) -> None:
+        match item:
+            case Nack():
                 subscription.repair(item.sequences)
-            elif isinstance(item, KeyFrameRequest):
-                subscription.source.request_key_frame(now)
+            case KeyFrameRequest():
+                subscription.request_key_frame(now)
+            case ReportBlock():
+                self._loss = max(self._loss or 0.0, item.fraction_lost / 256)
 
     def silence(self) -> None:
         """Send and receive nothing any more, from now on; harmless twice."""

@@ -46,6 +46,23 @@ class Subscription:
         if self.source.last_report is not None:
             self.report(self.source.last_report)
 
+    @property
+    def octets(self) -> int:
+        """Of payload, sent for the first time."""
+        return self.stream.octets
+
+    def begin(self, now: float) -> None:
+        """Forward from now on; harmless twice."""
+        self.source.add(self, now)
+
+    def end(self) -> None:
+        """Forward no more; harmless twice."""
+        self.source.remove(self)
+
+    def request_key_frame(self, now: float) -> None:
+        """Ask for a key frame of what is sent."""
+        self.source.request_key_frame(now)
+
     def report(self, report: SenderReport) -> None:
         """Send a sender report on, translated to this stream."""
         if self.stream.started:

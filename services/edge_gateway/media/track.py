@@ -33,6 +33,18 @@ class Listener(Protocol):
         ...
 
 
+class Tap(Protocol):
+    """Who is handed every packet, to write something else of it."""
+
+    def forward(self, packet: Packet) -> None:
+        """Take a packet."""
+        ...
+
+    def report(self, report: SenderReport) -> None:
+        """Send a sender report on."""
+        ...
+
+
 class PublishedTrack:
     """One track of a publisher.
 
@@ -60,17 +72,20 @@ class PublishedTrack:
         self._received = publisher.receive_stream(offered.ssrc, offered.payload_type, clock_rate, extension_ids, keep=self._repaired)
         self._reception = Reception(clock_rate, self._received.counts)
         self._listeners: dict[Listener, None] = {}
+        self._taps: dict[Tap, None] = {}
         self._waiting: dict[Listener, None] = {}  # for the next packet, which starts them
         self._reported = float("-inf")
         self._key_frame_asked = float("-inf")
         self._key_frame_wanted = False
+        self._muted = False
 
     def add(self, listener: Listener, now: float) -> None:
         """Forward to a listener from now on; it can show nothing before a key frame."""
         if listener not in self._listeners:
             self._listeners[listener] = None
-            self._waiting[listener] = None
-            self._received.counts.upward = True
+            if not self._muted:
+                self._waiting[listener] = None
+            self._look_up()
             self.request_key_frame(now)
 
     def remove(self, listener: Listener) -> None:
@@ -79,10 +94,43 @@ class PublishedTrack:
         self._waiting.pop(listener, None)
         self._received.remove(listener.stream)
 
+    def tap(self, tap: Tap, now: float) -> None:
+        """Hand every packet over from now on."""
+        if tap not in self._taps:
+            self._taps[tap] = None
+            self._look_up()
+            self.request_key_frame(now)
+
+    def untap(self, tap: Tap) -> None:
+        """Hand nothing over any more; harmless twice."""
+        self._taps.pop(tap, None)
+        self._look_up()
+
+    def _look_up(self) -> None:
+        """Have the engine hand packets up as long as somebody here needs them."""
+        self._received.counts.upward = bool(self._waiting or self._taps)
+
+    @property
+    def packets(self) -> int:
+        """How many have come, each counted once."""
+        return self._received.counts.received
+
+    def mute(self, *, muted: bool) -> None:
+        """Forward nothing, or forward again."""
+        self._muted = muted
+        if muted:
+            self._waiting.clear()
+            for listener in self._listeners:
+                self._received.remove(listener.stream)
+        else:
+            self._waiting.update(self._listeners)
+        self._look_up()
+
     def close(self) -> None:
         """Forward to nobody any more, and send nothing again."""
         self._listeners.clear()
         self._waiting.clear()
+        self._taps.clear()
         self._received.close()
 
     def on_packet(self, packet: Packet, now: float) -> None:
@@ -104,6 +152,9 @@ class PublishedTrack:
         if self._waiting:
             self._start_waiting(packet)
         self._received.forward(packet)
+        if not self._muted:
+            for tap in tuple(self._taps):
+                tap.forward(packet)
         if self._repaired:
             self._ask_for_missing(now)
 
@@ -112,7 +163,7 @@ class PublishedTrack:
             listener.start(packet)
             self._received.add(listener.stream)
         self._waiting.clear()
-        self._received.counts.upward = False
+        self._look_up()
 
     def _ask_for_missing(self, now: float) -> None:
         missing = self._reception.missing(now)
@@ -143,6 +194,8 @@ class PublishedTrack:
         self._reported = now
         for listener in self._listeners:
             listener.report(report)
+        for tap in self._taps:
+            tap.report(report)
 
     def tick(self, now: float) -> None:
         """Repeat what was asked for and did not come; to be called some times a second."""

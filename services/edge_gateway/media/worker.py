@@ -97,8 +97,10 @@ async def _carry_out(engine: UdpMediaEngine, call: boundary.Call) -> boundary.Re
             return boundary.Taken(published=await engine.publish(session, offer))
         case boundary.Unpublish(session=session):
             await engine.unpublish(session)
-        case boundary.Subscribe(session=session, tracks=tracks):
-            await engine.subscribe(session, tracks)
+        case boundary.Mute(session=session, kinds=kinds):
+            await engine.mute(session, kinds)
+        case boundary.Subscribe(session=session, tracks=tracks, small=small):
+            await engine.subscribe(session, tracks, small)
         case boundary.Unsubscribe(session=session):
             await engine.unsubscribe(session)
         case boundary.Answer(session=session, number=number, sdp=sdp):

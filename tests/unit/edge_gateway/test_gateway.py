@@ -28,7 +28,7 @@ class Member:
 
     def __init__(self, number, house):
         self.id = f"{number:032x}"
-        self.engine_id = f"{self.id}.1"
+        self.engine_ids = (f"{self.id}.1",)
         self.is_busy = False
         self.heard = []
         self.told = []
@@ -41,7 +41,7 @@ class Member:
         return not self.is_busy
 
     def tell_ended(self, ending):
-        assert [call for call in self._house.media.calls if call[1] == self.engine_id] == [("stop", self.engine_id)]
+        assert [call for call in self._house.media.calls if call[1] == self.engine_ids[0]] == [("stop", self.engine_ids[0])]
         self.told.append(ending)
 
 
@@ -108,7 +108,7 @@ async def test_those_that_are_ready_are_told_together(gateway, house):
     gateway.members[2].is_busy = True
     assert hearing(gateway, Left(**PLACE, reason=LeaveReason.REMOVED, sessions=ends)) == [1, 2, 3]
     await asyncio.gather(*house.background)
-    assert house.media.calls == [("stop", gateway.members[number].engine_id) for number in (1, 3)]
+    assert house.media.calls == [("stop", gateway.members[number].engine_ids[0]) for number in (1, 3)]
     assert [len(member.told) for member in gateway.members] == [0, 1, 0, 1]
     assert [item.media_stopped is None for member in gateway.members for item in member.heard] == [False, True, False]
 

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from services.edge_gateway.media.interface import Offer
 from services.edge_gateway.protocol import RequestRefusedError
 from services.edge_gateway.room import Stream
-from services.edge_gateway.view import RoomView
+from services.edge_gateway.view import RoomView, Wanted
 from shared.contracts.commands import Role
 from shared.contracts.facts import Joined, Left, SessionEnd
 from shared.contracts.reasons import LeaveReason
@@ -64,12 +66,23 @@ def test_audience_comes_and_goes_unseen(view):
 
 def test_a_choice_counts_when_it_was_taken(view):
     """What the engine refuses leaves the choice before."""
-    view.accept(view.want("s", frozenset({"audio"})))
-    assert view.want("s", frozenset({"audio", "video"})).tracks == {"sa", "sv"}
+    view.accept(view.want("s", Wanted(frozenset({"audio"}))))
+    assert view.want("s", Wanted(frozenset({"audio", "video"}))).tracks == {"sa", "sv"}
     view.joined(joined("b", 6), [stream("s", "a"), stream("t", "b")])
-    assert view.want("t", frozenset({"video"})).tracks == {"sa", "tv"}
+    assert view.want("t", Wanted(frozenset({"video"}))).tracks == {"sa", "tv"}
     with pytest.raises(RequestRefusedError):
-        view.want("nothing", frozenset())
+        view.want("nothing", Wanted())
+
+
+def test_a_mute_is_told_of_streams_that_the_client_knows(view):
+    """And of those that come with one, nothing is told twice."""
+    muted = replace(stream("s", "a"), muted=frozenset({"audio"}))
+    other = replace(stream("t", "b"), muted=frozenset({"video"}))
+    told = view.streams_changed([muted, other])
+    assert [(message["type"], message["stream"], message["muted"]) for message in told] == [("stream_muted", "s", ["audio"])]
+    assert view.streams_changed([muted, other]) == []
+    told = view.joined(joined("b", 6), [muted, other])
+    assert [message["type"] for message in told] == ["peer_joined", "stream_added"]
 
 
 def test_an_offer_names_only_what_the_client_knows(view):

@@ -54,6 +54,10 @@ class User:
         self.ssrcs = ssrcs
         self.got = []
 
+    def expects(self, packet) -> bool:  # noqa: ARG002 - the protocol has it
+        """Expect no others."""
+        return False
+
     def on_connected(self) -> None:
         """Nothing follows."""
 
@@ -105,6 +109,19 @@ def test_rtp_that_was_not_announced_is_not_decrypted(connect):
         receive(rtp(ssrc))
     assert user.got == [("rtp", MINE)]
     assert kept(streams, range(20)) == [MINE]
+
+
+def test_rtp_that_is_expected_is_taken_when_it_is_authentic(connect):
+    """A layer's first packet names its stream; nobody else may do so."""
+    user = User(frozenset({MINE}))
+    receive, streams = connect(user)
+    named = session(Policy.SSRC_ANY_OUTBOUND).protect(struct.pack("!BBHII", 0x80, 96, 1, 0, 8))
+    user.expects = lambda packet: int.from_bytes(packet[8:12], "big") in {8, 9}
+    receive(named)
+    receive(struct.pack("!BBHII", 0x80, 96, 1, 0, 9) + bytes(40))
+    receive(rtp(10))
+    assert user.got == [("rtp", 8)]
+    assert kept(streams, range(20)) == [8]
 
 
 def test_a_subscriber_sends_no_rtp(connect):

@@ -62,7 +62,7 @@ def subscribed(client):
 def video(publisher) -> PublishedTrack:
     """Give a video track."""
     offered = OfferedTrack(CODECS["VP8"], 120, SSRC, 124, RTX_SSRC, None)
-    return PublishedTrack(Track("v", "video"), "stream", offered, publisher.link, extension_ids={}, sender=OURS)
+    return PublishedTrack(Track("v", "video", "VP8"), "stream", offered, publisher.link, extension_ids={}, sender=OURS)
 
 
 def media(sequence: int, payload: bytes = b"frame", payload_type: int = 120) -> Packet:
@@ -128,7 +128,7 @@ def test_probes_and_strange_payload_types_are_not_forwarded(publisher, video, su
 def test_audio_is_not_asked_for_again(publisher, subscribed):
     """Opus repairs itself; a packet that is only late is forwarded all the same."""
     offered = OfferedTrack(CODECS["opus"], 109, SSRC, None, None, None)
-    track = PublishedTrack(Track("a", "audio"), "stream", offered, publisher.link, extension_ids={}, sender=OURS)
+    track = PublishedTrack(Track("a", "audio", "opus"), "stream", offered, publisher.link, extension_ids={}, sender=OURS)
     client, subscription = subscribed(track)
     for sequence in (10, 12, 11):
         track.on_packet(media(sequence, payload_type=109), 0.0)

@@ -57,8 +57,25 @@ def test_key_frame_requests_are_read():
 
 def test_what_we_have_no_use_for_is_skipped():
     """REMB, receiver reports, goodbyes and unknown types."""
-    data = rtcp.bitrate_limit(1, 1000, [2]) + rtcp.receiver_report(1, []) + bytes(oracle.RtcpByePacket([1])) + bytes.fromhex("80cf0000")
+    data = rtcp.receiver_report(1, []) + bytes(oracle.RtcpByePacket([1])) + bytes.fromhex("80cf0000")
     assert rtcp.parse(data) == []
+
+
+@given(st.lists(st.tuples(ssrcs, st.integers(0, 255), st.integers(-0x800000, 0x7FFFFF), ssrcs), max_size=31))
+def test_receiver_reports_are_read_as_they_were_written(told):
+    """What a subscriber says of its streams, a negative loss too."""
+    blocks = [rtcp.ReportBlock(ssrc, fraction, lost, highest, 4, 5, 6) for ssrc, fraction, lost, highest in told]
+    assert rtcp.parse(rtcp.receiver_report(9, blocks)) == blocks
+
+
+@given(st.integers(1, 10**9), st.lists(ssrcs, min_size=1, max_size=3))
+def test_an_estimate_is_read_as_it_was_written(bitrate, streams):
+    """But for the last bits; other application layer feedback is none."""
+    data = rtcp.bitrate_limit(1, bitrate, streams)
+    (read,) = rtcp.parse(data)
+    assert read.ssrc == streams[0]
+    assert bitrate - bitrate // 2**17 - 1 <= read.bits_per_second <= bitrate
+    assert rtcp.parse(data.replace(b"REMB", b"ELSE")) == []
 
 
 def test_a_nack_asks_for_so_much_and_no_more():

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.ice import Credentials
 from services.edge_gateway.media.interface import MediaRefusedError
+from services.edge_gateway.media.rid import REPAIRED_RID, RID, RidIds
 from services.edge_gateway.media.sdp import AUDIO_LEVEL, MAX_BYTES, extension_ids, read_answer, read_offer, to_aiortc
 from services.edge_gateway.media.sdp_writer import LocalTransport, OfferedLine, SentStream, write_answer, write_offer
 
@@ -102,6 +103,76 @@ def test_answers_have_the_offers_shape(name):
     assert video.rtp.headerExtensions == []
 
 
+@pytest.mark.parametrize(
+    ("names", "chosen"),
+    [
+        (("H264", "VP8"), ("H264", 108, 109)),
+        (("VP9",), ("VP9", 98, 99)),
+        (("AV1", "VP8"), ("AV1", 45, 46)),
+        (("VP8", "H264"), ("VP8", 96, 97)),
+    ],
+)
+def test_the_first_of_our_codecs_that_is_offered_is_chosen(names, chosen):
+    """Of H264, which Chromium offers in six kinds, the one that all browsers have; and no other is answered."""
+    read = read_offer(CAPTURED["chromium-offer"], [OPUS, *(CODECS[name] for name in names)])
+    _, video = read.tracks
+    assert (video.codec.name, video.payload_type, video.rtx_payload_type) == chosen
+    answered = SessionDescription.parse(write_answer(read, TRANSPORT, 5)).media[1].rtp.codecs
+    assert [codec.name for codec in answered] == [chosen[0], "rtx"]
+
+
+def test_a_codec_of_another_kind_is_none_of_ours():
+    """Baseline without constraints, single units, another profile: they have the name, and nobody could be sure to decode them."""
+    text = changed("profile-level-id=42e01f", "profile-level-id=640c1f")
+    with pytest.raises(MediaRefusedError, match="the video m-line offers none of H264"):
+        read_offer(text, [OPUS, CODECS["H264"]])
+    with pytest.raises(MediaRefusedError, match="offers none of VP9"):
+        read_offer(changed("profile-id=0", "profile-id=1"), [OPUS, CODECS["VP9"]])
+
+
+def layered(simulcast: str = "a=rid:small send\r\na=rid:big send\r\na=simulcast:send small;big\r\n") -> str:
+    """Make an offer of Chromium's into what it is with two encodings: the video's SSRCs are not named."""
+    head, video = CAPTURED["chromium-offer"].split("m=video")
+    return head + "m=video" + re.sub(r"a=ssrc.*\r\n", "", video) + simulcast
+
+
+def test_a_picture_in_two_sizes_is_read_and_answered():
+    """Its streams are named by packets; the answer takes both, with the header extensions that name them."""
+    read = read_offer(layered(), [OPUS, CODECS["VP9"], VP8])
+    _, video = read.tracks
+    assert (video.codec, video.layers, video.rid_ids) == (VP8, ("big", "small"), RidIds(10, 11))
+    assert (video.rtx_payload_type, video.rtx_ssrc) == (97, None)
+    _, answer = write_answer(read, TRANSPORT, 5).split("m=video")
+    assert answer.splitlines()[-5:] == [
+        f"a=extmap:10 {RID}",
+        f"a=extmap:11 {REPAIRED_RID}",
+        "a=rid:big recv",
+        "a=rid:small recv",
+        "a=simulcast:recv big;small",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (layered("a=rid:h send\r\na=rid:l send\r\na=simulcast:send h;l\r\n"), "the video m-line's layers are not big and small"),
+        (layered("a=simulcast:send big;small\r\n" * 20), "layers are not big and small"),
+        (layered("") + "a=rid:big send\r\n", "the video m-line does not name its SSRC"),
+        (layered().replace("rtp-hdrext:sdes:rtp-stream-id", "other"), "layers need the header extension"),
+    ],
+)
+def test_other_layers_are_refused(text, problem):
+    """By what is wrong with them."""
+    with pytest.raises(MediaRefusedError, match=problem):
+        read_offer(text, [OPUS, VP8])
+
+
+def test_layers_in_a_codec_without_them_are_refused():
+    """Half of the viewers would see nothing."""
+    with pytest.raises(MediaRefusedError, match="the video m-line offers none of what is forwarded like that"):
+        read_offer(layered(), [OPUS, CODECS["VP9"]])
+
+
 def test_an_answer_is_what_it_was():
     """The whole text, so that a change is seen by people."""
     text = changed(r"a=ssrc-group:.*\r\n", "")
@@ -163,7 +234,7 @@ def test_an_offer_names_what_it_carries():
     # Chromium takes the first a=ssrc for the media's.
     assert [[found.ssrc for found in media.ssrc] for media in read.media] == [[1], [2, 3], [], []]
     assert read.media[1].ssrc_group[0].items == [2, 3]
-    assert "goog-remb" not in sdp
+    assert re.findall("a=rtcp-fb:(.*) goog-remb", sdp) == ["96", "96"]
     # An answer to it is read back as ours to use.
     answer = read_answer(sdp.replace("actpass", "active").replace("sendonly", "recvonly"), 4)
     assert [(line.receives, line.rejected) for line in answer.lines] == [(True, False), (True, False), (False, False), (False, True)]
