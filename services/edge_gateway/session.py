@@ -272,6 +272,9 @@ class Session:
             engine = self._house.media.engine_of(self.room.key)
             self._media = LocalMedia(engine, self.room, f"{self.id}.{attachment}")
             self._house.rooms.serve(self._media.engine_id, self)
+        if role is Role.AUDIENCE:
+            # It became that while it was away.
+            await self._media.unpublish()
         self._stay = Stay(
             self._house,
             self.room,

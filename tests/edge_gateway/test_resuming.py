@@ -14,7 +14,7 @@ from shared.contracts.commands import Verb
 from shared.contracts.errors import RefusalCode
 from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
 from shared.contracts.replies import Refusal
-from tests.edge_gateway.conftest import APP, gateway_running, usersig
+from tests.edge_gateway.conftest import APP, ROOM, gateway_running, usersig
 
 SDP = "v=0 offer"
 
@@ -183,6 +183,18 @@ async def test_there_and_back_again(gateway, other, registry):
                 assert (third.resumed["attachment"], third.resumed["media"]) == (3, False)
                 await published(third)
                 assert ("publish", f"{ann.session}.3") in gateway.media.calls
+
+
+async def test_who_is_audience_when_it_comes_back_publishes_no_more(gateway, registry):
+    """It became that while it was away."""
+    async with live(gateway, "bob", "audience") as bob, live(gateway, "ann", "anchor") as ann:
+        await published(ann)
+        await bob.expect("stream_added")
+        ann.cut()
+        registry.members[ROOM][ann.session]["role"] = "audience"
+        async with gateway.resumed(ann, mode="live") as again:
+            assert (again.resumed["role"], again.resumed["media"], again.resumed["published"]) == ("audience", True, None)
+            await bob.expect("stream_removed")
 
 
 async def test_a_former_gateway_reports_its_stop_of_an_ending(gateway, other, registry, heard):
