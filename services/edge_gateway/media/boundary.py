@@ -111,7 +111,8 @@ class Stop(_Message):
     sessions: tuple[str, ...]
 
 
-Call = Publish | Unpublish | Mute | Subscribe | Unsubscribe | Answer | Stop
+SessionCall = Publish | Unpublish | Mute | Subscribe | Unsubscribe | Answer
+Call = SessionCall | Stop
 
 
 class Request(_Message):

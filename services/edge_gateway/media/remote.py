@@ -42,6 +42,8 @@ class RemoteEngine:
         self._died_at = 0.0
         self._allowed: boundary.AllowUntil | None = None
         self._connections: dict[tuple[str, Connection], None] = {}
+        self._asked_for: set[str] = set()
+        """The sessions that the worker may have anything of."""
         self._keeping: asyncio.Task[None] | None = None
 
     @classmethod
@@ -113,7 +115,8 @@ class RemoteEngine:
     async def stop(self, *sessions: str) -> float:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`.
 
-        The time is the worker's, taken behind its last send; or that of its reaping, where it died instead.
+        The time is the worker's, taken behind its last send; or that of its reaping, where it died instead. Whom it has never heard
+        of it has sent nothing to, and is not asked about: that is all of a large audience that only listens to signalling.
         """
         for session in sessions:
             self._connections.pop((session, "publish"), None)
@@ -121,11 +124,15 @@ class RemoteEngine:
         worker = self._worker
         if worker is None:
             return self._died_at
+        there = self._asked_for.intersection(sessions)
+        if not there:
+            return time.time()
         try:
-            result = await worker.call(boundary.Stop(sessions=sessions))
+            result = await worker.call(boundary.Stop(sessions=tuple(there)))
         except WorkerLostError as lost:
             return lost.at
         if isinstance(result, boundary.Stopped):
+            self._asked_for -= there
             return result.at
         log.error("media_worker_does_not_stop", pid=worker.pid, sessions=len(sessions))
         worker.kill()
@@ -145,10 +152,11 @@ class RemoteEngine:
         if self._worker is not None:
             await self._worker.close()
 
-    async def _ask(self, call: boundary.Call) -> boundary.Result:
+    async def _ask(self, call: boundary.SessionCall) -> boundary.Result:
         unavailable = MediaRefusedError("unavailable", "media begins anew at the moment")
         if self._worker is None:
             raise unavailable
+        self._asked_for.add(call.session)
         try:
             result = await self._worker.call(call)
         except WorkerLostError:
@@ -160,7 +168,7 @@ class RemoteEngine:
                 raise RuntimeError(f"the media worker could not {call.call}: {reason}")
         return result
 
-    async def _ask_if_there(self, call: boundary.Call) -> None:
+    async def _ask_if_there(self, call: boundary.SessionCall) -> None:
         """Ask for what needs no worker where there is none: what it is about went with it."""
         try:
             await self._ask(call)
@@ -185,6 +193,7 @@ class RemoteEngine:
             if time.monotonic() - began >= _STEADY_SECONDS:
                 attempts = 0
             lost, self._connections = self._connections, {}
+            self._asked_for.clear()
             for session, connection in lost:
                 self._heard(TransportFailed(session, connection, "the media worker was lost"))
             while self._worker is None:

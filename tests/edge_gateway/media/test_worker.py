@@ -95,6 +95,34 @@ async def test_a_frozen_worker_has_stopped_nothing(room, monkeypatch):
 
 
 @in_a_worker
+async def test_who_never_had_media_waits_for_no_worker(room):
+    """A kick of somebody who only listens to signalling takes no way through another process, not even a frozen one."""
+    await room.publish("ann", AudioStreamTrack())
+    pid = room.engine.worker_pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.time()
+        async with asyncio.timeout(PATIENCE):
+            assert await room.engine.stop("bob", "bob.auxiliary") >= began
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert await room.engine.stop("bob", "ann") > began
+
+
+@in_a_worker
+async def test_who_asked_for_media_in_vain_is_stopped_as_well(room):
+    """What the worker made of it is the worker's to say."""
+    with pytest.raises(MediaRefusedError):
+        await room.engine.publish("ann", "v=0")
+    os.kill(room.engine.worker_pid, signal.SIGSTOP)
+    stopping = asyncio.create_task(room.engine.stop("ann"))
+    done, _ = await asyncio.wait({stopping}, timeout=0.5)
+    assert not done
+    os.kill(room.engine.worker_pid, signal.SIGCONT)
+    await stopping
+
+
+@in_a_worker
 async def test_no_answer_while_a_worker_stands_still(room):
     """As long as nobody knows, nobody says."""
     await room.publish("ann", AudioStreamTrack())
