@@ -50,6 +50,7 @@ test-cluster: $(STAMP) ## install, upgrade, drain and cut a real cluster, under 
 
 bench-media: $(STAMP) ## what a forwarded packet costs, beside Debian's janus; needs root or user namespaces
 	$(BIN)/python -m bench.media --highest
+	$(BIN)/python -m bench.media --peers
 
 SECONDS ?= 60
 fuzz: $(STAMP) ## hostile bytes for every parser: SECONDS=60 for each

@@ -69,15 +69,6 @@ class Running:
             self.process.send_signal(number)
         await self.process.wait()
 
-    def resident_bytes(self) -> int:
-        """How much of its memory is resident now."""
-        return int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-    def cpu_seconds(self) -> float:
-        """How long it has computed."""
-        user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
     def lines(self) -> list[dict[str, object]]:
         """Read its log; a line that is still being written is left out."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{") and line.endswith("}")]

@@ -21,6 +21,7 @@ from bench.figures import milliseconds, p50, p99, table
 from bench.installation import APP, Installation, Running, run, talking, user_sig
 from bench.members import join_members
 from bench.played_gateway import played_gateway
+from bench.processes import resident_bytes
 
 DATA = b"x" * 300
 REQUESTS_PER_KICK = 3
@@ -93,10 +94,10 @@ async def measure_full(kicks: int, members: int, rooms: int, *, cluster: bool) -
         # What the first kick of a process loads is no member's memory.
         await full.kick()
         full.seconds.clear()
-        before = full.registry.resident_bytes()
+        before = resident_bytes(full.registry.process.pid)
         gateway = await stack.enter_async_context(played_gateway(full.connection))
         seconds = await join_members(full.connection, gateway, members, rooms)
-        after = full.registry.resident_bytes()
+        after = resident_bytes(full.registry.process.pid)
         bare = p50(await _alternate(stack, kicks, empty, full))
     print(f"{members:,} members joined {rooms:,} rooms in {seconds:.0f} s")
     print(f"registry: {before / 2**20:.0f} MiB before, {after / 2**20:.0f} MiB after: {(after - before) / members:,.0f} bytes a member")

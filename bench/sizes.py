@@ -14,6 +14,7 @@ from bench.figures import table
 from bench.installation import Installation, run
 from bench.members import join_members
 from bench.played_gateway import played_gateway
+from bench.processes import cpu_seconds, resident_bytes
 from shared.contracts.subjects import STREAM
 
 _IN_ROOM = 50
@@ -28,9 +29,9 @@ async def at_a_registry(members: int) -> list[str]:
         registry = await installation.start("room_registry")
         connection = await installation.connect()
         gateway = await stack.enter_async_context(played_gateway(connection))
-        before = registry.resident_bytes()
+        before = resident_bytes(registry.process.pid)
         await join_members(connection, gateway, members, members // _IN_ROOM)
-        memory = registry.resident_bytes() - before
+        memory = resident_bytes(registry.process.pid) - before
         info = await connection.jetstream().stream_info(STREAM)
         return ["registry", f"{members:,}", f"{memory / members / 1024:.1f}", f"{info.state.bytes / members / 1024:.2f}"]
 
@@ -40,12 +41,12 @@ async def at_a_gateway(sessions: int) -> list[str]:
     async with contextlib.AsyncExitStack() as stack:
         installation = await stack.enter_async_context(Installation(max_connections=sessions + 100))
         _, gateway = [await installation.start(name) for name in ("room_registry", "edge_gateway")]
-        before = gateway.resident_bytes()
+        before = resident_bytes(gateway.process.pid)
         await Crowds.gather(stack, gateway.port, sessions, _ROOM)
-        memory = gateway.resident_bytes() - before
-        computed = gateway.cpu_seconds()
+        memory = resident_bytes(gateway.process.pid) - before
+        computed = cpu_seconds(gateway.process.pid)
         await asyncio.sleep(_IDLE_SECONDS)
-        share = (gateway.cpu_seconds() - computed) / _IDLE_SECONDS
+        share = (cpu_seconds(gateway.process.pid) - computed) / _IDLE_SECONDS
         return ["gateway", f"{sessions:,}", f"{memory / sessions / 1024:.1f}", f"{share * 100:.1f} %"]
 
 

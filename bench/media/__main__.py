@@ -1,27 +1,32 @@
 """Forwarded packets: what they cost, how long they take and how many are lost, ours beside Janus.
 
-Run: make bench-media, or .venv/bin/python -m bench.media [--load NAME]... [--seconds N] [--rounds N] [--highest]. It makes a
+Run: make bench-media, or .venv/bin/python -m bench.media [--load NAME]... [--seconds N] [--rounds N] [--highest] [--peers]. It makes a
 network of its own, as Janus uses no loopback interface, and needs Debian's ``janus``. Systems alternate within a round; compare
 within one load: CPU is of the server's process, all threads, user and system, for each packet that arrived.
 """
 
 import argparse
 import asyncio
-import contextlib
 import os
 import statistics
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import TypeVar
 
 from bench.figures import p50, p99, table
 from bench.media.clients import Player, Probe, Publisher, Sinks, Subscriber, use_address
+from bench.media.peers import Peers, connect_and_close
 from bench.media.systems import Janus, Ours, System, missing
+from bench.processes import cpu_seconds
 from tests.browser import in_namespace
+
+_T = TypeVar("_T")
 
 _AT_ONCE = 8
 _WARM = 2.0
+_PEERS = 200
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,6 @@ class Figures:
     """The middle one, and what one in a hundred exceeds, in seconds."""
 
 
-def cpu_of(pid: int) -> float:
-    """Return the seconds that a process has computed."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            total += int((task / "schedstat").read_text().split()[0])
-    return total / 1e9
-
-
 async def run(system: System, load: Load, seconds: float) -> Figures:
     """Put a load on a system."""
     player, sinks, probe = Player(), Sinks(), Probe()
@@ -104,9 +100,9 @@ async def run(system: System, load: Load, seconds: float) -> Figures:
         reporting = asyncio.create_task(_report(sinks))
         await asyncio.sleep(_WARM)
         probe.latencies.clear()
-        before, cpu, began = sinks.counted(), cpu_of(system.pid), asyncio.get_running_loop().time()
+        before, cpu, began = sinks.counted(), cpu_seconds(system.pid), asyncio.get_running_loop().time()
         await asyncio.sleep(seconds)
-        after, spent = sinks.counted(), cpu_of(system.pid) - cpu
+        after, spent = sinks.counted(), cpu_seconds(system.pid) - cpu
         took = asyncio.get_running_loop().time() - began
         reporting.cancel()
     finally:
@@ -131,11 +127,11 @@ async def _report(sinks: Sinks) -> None:
             await one.report()
 
 
-async def attempt(label: str, load: Load, seconds: float) -> Figures | None:
-    """Start a system and put a load on it. None: not everybody could connect, and that is said."""
+async def attempt(label: str, measurement: Callable[[System], Awaitable[_T]]) -> _T | None:
+    """Start a system and measure it. None: not everybody could connect, and that is said."""
     system = await SYSTEMS[label](in_namespace.ADDRESS)
     try:
-        return await run(system, load, seconds)
+        return await measurement(system)
     except (RuntimeError, ConnectionError, TimeoutError) as error:
         print(f"{label}: no figures, {error or type(error).__name__}")
         return None
@@ -148,7 +144,7 @@ async def measure(name: str, load: Load, options: argparse.Namespace) -> None:
     found: dict[str, list[Figures]] = defaultdict(list)
     for _ in range(options.rounds):
         for label in options.system or SYSTEMS:
-            figures = await attempt(label, load, options.seconds)
+            figures = await attempt(label, partial(run, load=load, seconds=options.seconds))
             if figures is not None:
                 found[label].append(figures)
     print(f"{name}: {load.publishers} publishers, {load.subscribers} subscribers of {load.feeds}; machine's load {os.getloadavg()[0]:.1f}")
@@ -183,7 +179,7 @@ async def highest(options: argparse.Namespace) -> None:
     for label in options.system or SYSTEMS:
         best: Figures | None = None
         for subscribers in range(16, 120, 8):
-            figures = await attempt(label, Load(20, subscribers, 10), options.seconds)
+            figures = await attempt(label, partial(run, load=Load(20, subscribers, 10), seconds=options.seconds))
             if figures is None or figures.lost > 0.0005:
                 break
             best = figures
@@ -195,11 +191,35 @@ async def highest(options: argparse.Namespace) -> None:
     table(["", "1000/s", "% of a core", "µs/packet", "p99 ms"], *rows)
 
 
+async def peers(options: argparse.Namespace) -> None:
+    """Measure what peers cost that send nothing."""
+    found: dict[str, list[Peers]] = defaultdict(list)
+    for _ in range(options.rounds):
+        for label in options.system or SYSTEMS:
+            costs = await attempt(label, partial(connect_and_close, subscribers=_PEERS))
+            if costs is not None:
+                found[label].append(costs)
+    rows = [
+        [
+            label,
+            _spread([1 / costs.setup for costs in runs], ".0f"),
+            _spread([costs.memory / 1024 for costs in runs], ".0f"),
+            _spread([costs.idle * 100_000 for costs in runs], ".1f"),
+            _spread([costs.close * 1000 for costs in runs if costs.close is not None] or [float("nan")], ".0f"),
+        ]
+        for label, runs in found.items()
+    ]
+    print(f"{_PEERS} subscribers of a publisher who sends nothing; machine's load {os.getloadavg()[0]:.1f}")
+    table(["", "set-ups a second of a core", "KiB a peer", "% of a core, 1,000 idle", "room closed, last knows, ms"], *rows)
+
+
 async def main(options: argparse.Namespace) -> None:
     """Measure what was asked for."""
     use_address(in_namespace.ADDRESS)
-    for name in options.load or LOADS:
+    for name in options.load or ([] if options.peers else LOADS):
         await measure(name, LOADS[name], options)
+    if options.peers:
+        await peers(options)
     if options.highest:
         await highest(options)
 
@@ -211,6 +231,7 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--highest", action="store_true")
+    parser.add_argument("--peers", action="store_true")
     arguments = parser.parse_args()
     if absent := missing():
         raise SystemExit(absent)

@@ -22,10 +22,12 @@ class Server:
     def __init__(self) -> None:
         self.engine: UdpMediaEngine
         self.offers: asyncio.Queue[Offer] = asyncio.Queue()
+        self.sessions: set[str] = set()
 
     async def do(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what a line says."""
         session = request["session"]
+        self.sessions.add(session)
         match request["do"]:
             case "publish":
                 published = await self.engine.publish(session, request["sdp"])
@@ -36,6 +38,9 @@ class Server:
                 return {"sdp": offer.sdp, "number": offer.number}
             case "answer":
                 await self.engine.answer(session, request["number"], request["sdp"])
+                return {}
+            case "stop":
+                await self.engine.stop(*self.sessions)
                 return {}
             case "settle":
                 gc.collect()

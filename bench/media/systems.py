@@ -97,6 +97,10 @@ class Ours:
         """See :class:`System`."""
         await self._do("settle", "")
 
+    async def stop_all(self) -> None:
+        """End all sessions at once, as when their room is dismissed."""
+        await self._do("stop", "")
+
     async def stop(self) -> None:
         """See :class:`System`."""
         assert self._process.stdin is not None
