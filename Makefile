@@ -26,7 +26,8 @@ run: $(STAMP) $(SDK) ## everything on this machine, until Ctrl-C
 
 test: $(STAMP) $(SDK) $(EXAMPLES_STAMP) browsers promtool ## all tests, the browser tests included
 	cd sdk/web && $(NPM) test
-	$(BIN)/pytest -q tests --ignore tests/browser --ignore tests/cluster
+	$(BIN)/pytest -q -n 2 --dist loadfile tests $(addprefix --ignore tests/,browser cluster faults system)
+	$(BIN)/pytest -q tests/faults tests/system
 	$(BIN)/python tests/browser/in_namespace.py $(BIN)/pytest -q tests/browser
 
 unit: $(STAMP) ## the pure rules

@@ -1,8 +1,12 @@
 """Ports for processes that cannot be asked which one they got."""
 
+import os
 import random
 import socket
 
+_RANGES = {"gw0": range(15_000, 20_000), "gw1": range(20_000, 25_000)}
+"""Of test processes that run side by side, each has its own."""
+_ports = _RANGES.get(os.environ.get("PYTEST_XDIST_WORKER"), range(25_000, 30_000))
 _taken = set()
 
 
@@ -12,7 +16,7 @@ def free_port():
     From below the range out of which the kernel gives ports to connections, so that none of those takes it meanwhile.
     """
     while True:
-        port = random.randrange(15_000, 30_000)  # noqa: S311 -- no secret
+        port = random.choice(_ports)  # noqa: S311 -- no secret
         if port in _taken:
             continue
         _taken.add(port)
