@@ -23,6 +23,8 @@ MAX_FRAME = 4 << 20
 """Bytes: a room of 20,000 that is stopped at once has less than half of it."""
 MAX_UNSENT = 4 * MAX_FRAME
 """Bytes that may wait for the other end, which reads at once or not at all."""
+_BEHIND = MAX_FRAME // 4
+"""Bytes that wait for an end which does not keep up."""
 _LENGTH = struct.Struct(">I")
 T = TypeVar("T")
 
@@ -240,6 +242,11 @@ class Channel(Generic[T]):
             self._writer.transport.abort()
             return
         self._writer.write(_LENGTH.pack(len(data)) + data)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the other end has much to read already. Who could fill the channel waits until it has not."""
+        return self._writer.transport.get_write_buffer_size() > _BEHIND
 
     async def receive(self) -> T:
         """Wait for the next message.

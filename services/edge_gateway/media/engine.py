@@ -1,6 +1,7 @@
 """The media engine: one port, publications, subscribers, and who gets what."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -28,6 +29,8 @@ log = structlog.get_logger()
 _TICK = 0.1
 """Seconds between repeated requests; every tenth tick reports are sent."""
 _TICKS_A_REPORT = 10
+_OFFERS_A_TURN = 8
+"""Made in one turn of the event loop: each takes a third of a millisecond, and packets do not wait for hundreds of them."""
 
 
 class UdpMediaEngine:
@@ -47,6 +50,7 @@ class UdpMediaEngine:
         *,
         on_offer: Callable[[Offer], None],
         on_failed: Callable[[TransportFailed], None],
+        may_offer: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._mux = mux
@@ -54,6 +58,7 @@ class UdpMediaEngine:
         self._addresses = addresses
         self._on_offer = on_offer
         self._on_failed = on_failed
+        self._may_offer = may_offer
         self._loop = asyncio.get_running_loop()
         self._certificate = SharedCertificate.generateCertificate()
         self._fingerprint = self._certificate.sha256
@@ -74,6 +79,7 @@ class UdpMediaEngine:
         on_offer: Callable[[Offer], None],
         *,
         on_failed: Callable[[TransportFailed], None] = lambda _: None,
+        may_offer: Callable[[], bool] = lambda: True,
     ) -> "UdpMediaEngine":
         """Listen.
 
@@ -82,6 +88,7 @@ class UdpMediaEngine:
             on_offer: gets each offer for a session's client; it is called between the engine's own calls, never in one,
                 and does not raise.
             on_failed: is told, in the same way, of each peer connection that will never be; not of one that was stopped.
+            may_offer: whether offers are taken now. As long as they are not, they wait: a large room has megabytes of them.
 
         Raises:
             ConfigurationError: the port or the engine cannot be had, or the address to advertise is not found.
@@ -90,7 +97,7 @@ class UdpMediaEngine:
         sockets = bind(settings.hosts, settings.port, tcp=settings.tcp_connections > 0)
         mux = open_mux(settings.engine, *sockets.udp)
         tcp = TcpListener(mux, settings.tcp_connections, settings.tcp_connections_per_address) if sockets.tcp else None
-        engine = cls(settings, mux, tcp, addresses, on_offer=on_offer, on_failed=on_failed)
+        engine = cls(settings, mux, tcp, addresses, on_offer=on_offer, on_failed=on_failed, may_offer=may_offer)
         mux.start(engine._loop)
         if tcp is not None:
             await tcp.start(*sockets.tcp)
@@ -237,12 +244,21 @@ class UdpMediaEngine:
         for subscriber in self._subscribers.values():
             if gone and subscriber.lose(gone):
                 self._offers_due[subscriber.session] = None
-        due, self._offers_due = self._offers_due, {}
-        for session in due:
+        self._make_offers()
+
+    def _make_offers(self) -> None:
+        """Make some of the offers that are due; the others have their turn later."""
+        if not self._may_offer():
+            # A tick looks again.
+            return
+        for session in tuple(itertools.islice(self._offers_due, _OFFERS_A_TURN)):
+            del self._offers_due[session]
             try:
                 self._make_offer(self._subscribers[session])
             except Exception:  # others' offers are none the worse
                 log.exception("media_offer_lost", session=session)
+        if self._offers_due:
+            self._settle_soon()
 
     def _make_offer(self, subscriber: Subscriber) -> None:
         offer = subscriber.make_offer()
@@ -253,6 +269,8 @@ class UdpMediaEngine:
         self._timer = self._loop.call_later(_TICK, self._tick)
         now = time.monotonic()
         self._ticks += 1
+        if self._offers_due:
+            self._settle_soon()
         for publication in self._publications.values():
             publication.tick(now)
             if self._ticks % _TICKS_A_REPORT == 0:

@@ -18,6 +18,8 @@ log = structlog.get_logger()
 _STEADY_SECONDS = 10.0
 """A worker that lived for so long is replaced at once."""
 _RETRY_SECONDS = (0.0, 0.5, 1.0, 2.0, 5.0)
+_TEXTS_AT_ONCE = 64
+"""Calls with a client's SDP in them that are not answered yet. The next wait here: all clients' at once would fill the channel."""
 
 
 class RemoteEngine:
@@ -45,6 +47,7 @@ class RemoteEngine:
         self._asked_for: set[str] = set()
         """The sessions that the worker may have anything of."""
         self._keeping: asyncio.Task[None] | None = None
+        self._texts = asyncio.Semaphore(_TEXTS_AT_ONCE)
 
     @classmethod
     async def start(
@@ -81,7 +84,8 @@ class RemoteEngine:
         # Before the answer: the worker may be lost between that and whoever waits for it.
         self._connections[session, "publish"] = None
         try:
-            result = await self._ask(boundary.Publish(session=session, offer=offer))
+            async with self._texts:
+                result = await self._ask(boundary.Publish(session=session, offer=offer))
         except MediaRefusedError as error:
             if error.code == "unsupported_media":
                 self._connections.pop((session, "publish"), None)
@@ -110,7 +114,8 @@ class RemoteEngine:
 
     async def answer(self, session: str, number: int, sdp: str) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
-        await self._ask_if_there(boundary.Answer(session=session, number=number, sdp=sdp))
+        async with self._texts:
+            await self._ask_if_there(boundary.Answer(session=session, number=number, sdp=sdp))
 
     async def stop(self, *sessions: str) -> float:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`.

@@ -51,6 +51,7 @@ async def _start(channel: Channel[boundary.ToWorker]) -> UdpMediaEngine | None:
             start.settings,
             lambda offer: channel.send(boundary.Offered(offer=offer)),
             on_failed=lambda failure: channel.send(boundary.Failed(failure=failure)),
+            may_offer=lambda: not channel.is_behind,
         )
     except ConfigurationError as error:
         channel.send(boundary.NotStarted(reason=str(error)))

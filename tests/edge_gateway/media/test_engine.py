@@ -21,6 +21,7 @@ class House:
     def __init__(self) -> None:
         self.engine: UdpMediaEngine
         self.offers: list[Offer] = []
+        self.takes_offers = True
 
     async def enter(self, count: int, links: int) -> list[str]:
         """Have sessions publish, each subscribed to the tracks of some others, and connected."""
@@ -37,10 +38,10 @@ class House:
         self.offers.clear()
         return sessions
 
-    @staticmethod
-    async def settle() -> None:
+    async def settle(self) -> None:
         """Let the loop turn until what is due is done."""
-        for _ in range(3):
+        await asyncio.sleep(0)
+        while self.engine._settling:
             await asyncio.sleep(0)
 
 
@@ -54,7 +55,7 @@ async def house() -> AsyncIterator[House]:
     """Give an engine."""
     house = House()
     settings = MediaSettings(host="127.0.0.1", port=0, max_subscriptions=500, max_media_lines=600)
-    house.engine = await UdpMediaEngine.start(settings, house.offers.append)
+    house.engine = await UdpMediaEngine.start(settings, house.offers.append, may_offer=lambda: house.takes_offers)
     house.engine.allow_until(None)
     yield house
     await house.engine.close()
@@ -76,6 +77,37 @@ async def test_an_offer_that_cannot_be_made_takes_no_other_with_it(house, monkey
         await house.settle()
     assert [offer.session for offer in house.offers] == [sessions[0], sessions[2]]
     assert [(entry["event"], entry["session"]) for entry in logs] == [("media_offer_lost", sessions[1])]
+
+
+async def test_offers_of_a_large_room_leave_room_for_packets_between_them(house):
+    """One unpublish makes as many offers as there are subscribers: all at once, packets would wait for hundreds of milliseconds."""
+    sessions = await house.enter(50, 1)
+    for session in sessions:
+        house.engine._subscribers[session]._open = None
+        await house.engine.subscribe(session, frozenset())
+    portions = []
+    for _ in range(len(sessions)):
+        before = len(house.offers)
+        await asyncio.sleep(0)
+        portions.append(len(house.offers) - before)
+    assert sorted(offer.session for offer in house.offers) == sorted(sessions)
+    assert 0 < max(portions) <= 8
+
+
+async def test_offers_that_are_not_taken_now_wait(house):
+    """The process that passes them on may have megabytes to read already. Who is stopped meanwhile gets none."""
+    sessions = await house.enter(4, 1)
+    house.takes_offers = False
+    for session in sessions:
+        house.engine._subscribers[session]._open = None
+        await house.engine.subscribe(session, frozenset())
+    await house.settle()
+    await house.engine.stop(sessions[0])
+    assert house.offers == []
+    house.takes_offers = True
+    house.engine._tick()
+    await house.settle()
+    assert sorted(offer.session for offer in house.offers) == sorted(sessions[1:])
 
 
 async def test_those_who_stop_together_get_no_offers_of_each_other(house):

@@ -25,6 +25,7 @@ ROOT = Path(__file__).parents[3]
 BRIGHT = 200
 PATIENCE = 20.0
 HERE = MediaSettings(host="127.0.0.1", port=0)
+OFFER = "\r\n".join((ROOT / "tests/unit/media/sdp/chromium-offer.sdp").read_text().splitlines()) + "\r\n"
 
 in_a_worker = pytest.mark.parametrize("room", ["worker"], indirect=True)
 
@@ -174,9 +175,9 @@ async def test_it_holds_no_keys(room, monkeypatch):
     assert b"STAGEDOOR_" not in Path(f"/proc/{room.engine.worker_pid}/environ").read_bytes()
 
 
-async def test_a_bug_in_a_call_breaks_that_call_only(room_of_worker_with):
+async def test_a_bug_in_a_call_breaks_that_call_only(worker_that_runs):
     """Who asked is told that it broke; for a stop that is not enough, and the process is ended for it."""
-    engine = await room_of_worker_with("raise ValueError")
+    engine = await worker_that_runs(BROKEN)
     with pytest.raises(RuntimeError, match="could not publish: ValueError"):
         await engine.publish("ann", "v=0")
     pid = engine.worker_pid
@@ -185,23 +186,49 @@ async def test_a_bug_in_a_call_breaks_that_call_only(room_of_worker_with):
     await until(lambda: engine.worker_pid not in (None, pid))
 
 
+async def test_what_all_clients_say_at_once_does_not_fill_the_channel():
+    """One user may have hundreds of sessions; 64 KiB from each of them would end everybody's media."""
+    engine = await RemoteEngine.start(HERE, print, print)
+    pid = engine.worker_pid
+    said = "v=0\r\n" + "y" * 65_000
+    outcomes = await asyncio.gather(*(engine.publish(f"eve-{number}", said) for number in range(400)), return_exceptions=True)
+    assert {outcome.code for outcome in outcomes} == {"unsupported_media"}
+    assert engine.worker_pid == pid
+    await engine.close()
+
+
+async def test_offers_wait_for_a_control_process_that_reads_slowly(worker_that_runs):
+    """A large room has megabytes of them when one of its tracks ends; a channel that breaks would end everybody's media."""
+    offers = {}
+    engine = await worker_that_runs(
+        "from services.edge_gateway.media import boundary\nboundary.MAX_UNSENT, boundary._BEHIND = 200_000, 20_000",
+        lambda offer: offers.update({offer.session: offer}),
+    )
+    pid = engine.worker_pid
+    tracks = {track.id for number in range(16) for track in (await engine.publish(f"ann-{number}", OFFER)).tracks}
+    listeners = [f"bob-{number}" for number in range(60)]
+    for listener in listeners:
+        await engine.subscribe(listener, frozenset(tracks))
+    await until(lambda: len(offers) == len(listeners))
+    for listener, offer in offers.items():
+        await engine.answer(listener, 1, offer.sdp.replace("a=sendonly", "a=recvonly").replace("a=setup:actpass", "a=setup:active"))
+    await engine.unpublish("ann-0")
+    time.sleep(0.3)  # noqa: ASYNC251 -- this process reads nothing meanwhile
+    await until(lambda: all(offer.number == 2 for offer in offers.values()))
+    assert engine.worker_pid == pid
+
+
 @pytest.fixture
-async def room_of_worker_with(monkeypatch, tmp_path):
-    """Give a function that starts an engine whose publish and stop have another body."""
+async def worker_that_runs(monkeypatch, tmp_path):
+    """Give a function that starts an engine whose worker runs a text first."""
     engines = []
 
-    async def start(body):
+    async def start(text, on_offer=print):
         module = tmp_path / "sitecustomize.py"
-        module.write_text(
-            "import sys\n"
-            "if 'services.edge_gateway.media.worker' in sys.orig_argv:\n"
-            "    from services.edge_gateway.media.engine import UdpMediaEngine\n"
-            "    async def broken(*_):\n"
-            f"        {body}\n"
-            "    UdpMediaEngine.publish = UdpMediaEngine.stop = broken\n"
-        )
+        lines = ["import sys", "if 'services.edge_gateway.media.worker' in sys.orig_argv:", *(f"    {line}" for line in text.splitlines())]
+        module.write_text("\n".join(lines) + "\n")
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
-        engines.append(await RemoteEngine.start(HERE, print, print))
+        engines.append(await RemoteEngine.start(HERE, on_offer, print))
         return engines[-1]
 
     yield start
@@ -217,6 +244,13 @@ async def test_it_dies_with_its_parent():
     await until_dead(pid)
     await parent.wait()
 
+
+BROKEN = """
+from services.edge_gateway.media.engine import UdpMediaEngine
+async def broken(*_):
+    raise ValueError
+UdpMediaEngine.publish = UdpMediaEngine.stop = broken
+"""
 
 PARENT = """
 import asyncio
