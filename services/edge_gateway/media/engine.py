@@ -87,7 +87,7 @@ class UdpMediaEngine:
             settings: where, and how much.
             on_offer: gets each offer for a session's client; it is called between the engine's own calls, never in one,
                 and does not raise.
-            on_failed: is told, in the same way, of each peer connection that will never be; not of one that was stopped.
+            on_failed: is told, in the same way, of each peer connection that will never be, or is no more; not of one that was stopped.
             may_offer: whether offers are taken now. As long as they are not, they wait: a large room has megabytes of them.
 
         Raises:
@@ -278,3 +278,5 @@ class UdpMediaEngine:
         if self._ticks % _TICKS_A_REPORT == 0:
             for subscriber in self._subscribers.values():
                 subscriber.look_at_line(now)
+            for user in (*self._publications.values(), *self._subscribers.values()):
+                user.peer.look_at_consent(now)

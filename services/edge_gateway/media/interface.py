@@ -60,7 +60,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class TransportFailed:
-    """A peer connection did not come about, for DTLS failed or took too long, or it is gone with the process that had it.
+    """A peer connection did not come about, for DTLS failed or took too long; or its client is silent, or the process that had it is gone.
 
     Nothing will ever flow on it. What an engine still has of it goes with ``unpublish`` or ``unsubscribe``, and another may take
     its place.

@@ -22,6 +22,9 @@ _RTCP_SENDERS = 64
 """SSRCs that a client's RTCP may come from besides those of its RTP: Firefox has one for each track that it receives."""
 _UDP_OVER = 5.0
 """Seconds without a nominating check over UDP; browsers take as long to give a pair up."""
+_CONSENT = 30.0
+"""Seconds without an authentic check after which nothing is sent any more: at that address there may be somebody else by now, or
+always was, who never asked for it (RFC 7675, 5.1)."""
 
 
 class PeerUser(Protocol):
@@ -153,6 +156,14 @@ class Peer:
     def _on_dtls_closed(self) -> None:
         log.info("media_closed_by_client", session=self._session)
         self.silence()
+
+    def look_at_consent(self, now: float) -> None:
+        """Fall silent where the client has not checked the connection for too long; to be called each second."""
+        if self._user is None or self.link.address is None or now - self.heard <= _CONSENT:
+            return
+        failure = TransportFailed(self._session, self._user.connection, f"no connectivity check for {_CONSENT:.0f} s")
+        self.silence()
+        self._failed(failure)
 
     def on_dtls(self, datagram: bytes) -> None:
         """Take a DTLS datagram from the client's address."""

@@ -1,6 +1,7 @@
 """The engine's book-keeping: who gets an offer, and what many changes at once cost."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.edge_gateway.media.engine import UdpMediaEngine
-from services.edge_gateway.media.interface import Offer
+from services.edge_gateway.media.interface import Offer, TransportFailed
 from services.edge_gateway.media.settings import MediaSettings
 from tests.support.steps import counted
 
@@ -22,6 +23,7 @@ class House:
         self.engine: UdpMediaEngine
         self.offers: list[Offer] = []
         self.takes_offers = True
+        self.failures: list[TransportFailed] = []
 
     async def enter(self, count: int, links: int) -> list[str]:
         """Have sessions publish, each subscribed to the tracks of some others, and connected."""
@@ -55,7 +57,7 @@ async def house() -> AsyncIterator[House]:
     """Give an engine."""
     house = House()
     settings = MediaSettings(host="127.0.0.1", port=0, max_subscriptions=500, max_media_lines=600)
-    house.engine = await UdpMediaEngine.start(settings, house.offers.append, may_offer=lambda: house.takes_offers)
+    house.engine = await UdpMediaEngine.start(settings, house.offers.append, on_failed=house.failures.append, may_offer=lambda: house.takes_offers)
     house.engine.allow_until(None)
     yield house
     await house.engine.close()
@@ -108,6 +110,21 @@ async def test_offers_that_are_not_taken_now_wait(house):
     house.engine._tick()
     await house.settle()
     assert sorted(offer.session for offer in house.offers) == sorted(sessions[1:])
+
+
+async def test_nothing_is_sent_where_nobody_checks_the_connection_any_more(house):
+    """One check with a forged source would have a stranger flooded for as long as the session lasts."""
+    now = time.monotonic()
+    [ann, bob] = await house.enter(2, 1)
+    engine = house.engine
+    silent, heard = engine._subscribers[ann].peer, engine._subscribers[bob].peer
+    silent.seen_at(("127.0.0.1", 9), now - 31, nominated=True)
+    heard.seen_at(("127.0.0.1", 19), now - 29, nominated=True)
+    for _ in range(10):
+        engine._tick()
+    assert house.failures == [TransportFailed(ann, "subscribe", "no connectivity check for 30 s")]
+    assert silent.credentials.ufrag not in engine._mux.ice._peers
+    assert heard.credentials.ufrag in engine._mux.ice._peers
 
 
 async def test_those_who_stop_together_get_no_offers_of_each_other(house):
