@@ -34,6 +34,8 @@ class Resuming(_Arrival):
     """A resume with a token that was made for the session; whether it still counts is for the registry to say."""
 
     kind: ClassVar = "resume"
+    known: int
+    """The last attachment that its client was told of; 0 where it does not say."""
 
 
 Arrival = Joining | Resuming
@@ -61,4 +63,5 @@ def resuming(request: ResumeRequest) -> Resuming:
         session=request.session,
         mode=request.mode,
         token=request.token,
+        known=request.attachment,
     )

@@ -110,6 +110,8 @@ class ResumeRequest(_FromClient):
     session: SessionId
     token: Token
     mode: Mode = "live"
+    attachment: Annotated[int, Field(strict=True, ge=0, le=2**53 - 1)] = 0
+    """The last that the client was told of: the gateway that had it has its media."""
 
 
 class SwitchRoleRequest(_FromClient):

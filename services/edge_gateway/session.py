@@ -241,16 +241,16 @@ class Session:
             case JoinReply(), Joining(user=user, role=role):
                 self.attachment = 1
                 await self._admitted(answer, 1, user, role)
-            case ResumeReply(attachment=attachment, user=user, role=role), _:
+            case ResumeReply(attachment=attachment, user=user, role=role), Resuming() as arrival:
                 self.attachment = attachment
-                if not await self._take_over(attachment):
+                if not await self._take_over(attachment, arrival):
                     return
                 await self._admitted(answer, attachment, user, role)
         for item in self._inbox.release():
             if self._state is not State.ENDED:
                 await self._take(item)
 
-    async def _take_over(self, attachment: int) -> bool:
+    async def _take_over(self, attachment: int, arrival: Resuming) -> bool:
         """Have older attachments on this gateway yield to this one; False where it is one itself."""
         others = [member for member in self._house.rooms.of_session(self.id) if member is not self and member.attachment is not None]
         if any(member.attachment is not None and member.attachment > attachment for member in others):
@@ -260,8 +260,10 @@ class Session:
             request = Yield(self.inherit, asyncio.get_running_loop().create_future())
             member.post(request)
             await request.answered
-        if self._media is not None and "subscribe" in self._media.lost:
-            # The client cannot know: it begins anew, with both connections.
+        # It was elsewhere meanwhile, which has not been heard of here; what it has of media is of there.
+        outdated = max((member.attachment or 0 for member in others), default=0) < arrival.known
+        if self._media is not None and (outdated or "subscribe" in self._media.lost):
+            # The client begins anew, with both connections.
             await self._media.stop()
             self._house.rooms.stopped(self._media.engine_id)
             self._media, self._inherited = None, False

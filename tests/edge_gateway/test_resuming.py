@@ -157,6 +157,20 @@ async def test_of_two_sockets_with_one_token_the_later_has_the_session(gateway, 
     assert ("unpublish", f"{ann.session}.1") not in gateway.media.calls
 
 
+async def test_who_was_elsewhere_meanwhile_has_no_media_here_any_more(gateway, registry):
+    """This gateway has not heard of it, and has the media of before, which the client has given up; if it was not, it goes on."""
+    async with gateway.joined("ann") as ann:
+        await published(ann)
+        registry.members[ROOM][ann.session]["attachment"] = 2
+        async with gateway.resumed(ann, attachment=2) as again:
+            assert (again.resumed["attachment"], again.resumed["media"], again.resumed["published"]) == (3, False, None)
+            assert ("stop", f"{ann.session}.1") in gateway.media.calls
+            stream = await published(again)
+            registry.members[ROOM][ann.session]["attachment"] = 4
+            async with gateway.resumed(ann, attachment=3) as later:
+                assert (later.resumed["attachment"], later.resumed["media"], later.resumed["published"]) == (5, True, stream)
+
+
 async def test_on_another_gateway_media_begins_anew(gateway, other, registry):
     """The former one stops its media, says that it holds nothing any more, and closes the socket; the session goes on."""
     async with gateway.joined("ann") as ann:

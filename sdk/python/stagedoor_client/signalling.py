@@ -90,9 +90,15 @@ class SignallingClient:
         self._attach(result, result["token"])
         return result
 
-    async def resume(self, *, app: int, room: int | str, session: str, token: str, mode: str = "live") -> Message:
-        """Take on a session whose former socket was lost, on a fresh one; returns what is there now. Raises as :meth:`join`."""
-        result = await self.request("resume", protocol=1, app=app, room=room, session=session, token=token, mode=mode)
+    async def resume(
+        self, *, app: int, room: int | str, session: str, token: str, mode: str = "live", attachment: int | None = None
+    ) -> Message:
+        """Take on a session whose former socket was lost, on a fresh one; returns what is there now. Raises as :meth:`join`.
+
+        ``attachment`` is the former socket's, where that may have been another gateway's.
+        """
+        fields = {"app": app, "room": room, "session": session, "token": token, "mode": mode}
+        result = await self.request("resume", protocol=1, **fields, **({} if attachment is None else {"attachment": attachment}))
         self._attach(result, token)
         return result
 

@@ -21,6 +21,8 @@ export interface Stay {
   fields: JoinFields;
   session: string;
   token: string;
+  /** The number of the last socket that had the session: it rises from gateway to gateway. */
+  attachment: number;
 }
 
 /** A session on a socket: what is there, and what of its media. */
@@ -58,14 +60,14 @@ export async function join(socket: Signalling, fields: JoinFields): Promise<Atta
 }
 
 export async function resume(socket: Signalling, stay: Stay): Promise<Entry> {
-  const { fields, session, token } = stay;
+  const { fields, session, token, attachment } = stay;
   const { protocol, app, room, mode } = fields;
-  const asked = socket.request<ResumeResult>('resume', { protocol, app, room, mode, session, token });
+  const asked = socket.request<ResumeResult>('resume', { protocol, app, room, mode, session, token, attachment });
   try {
     const result = await inTime(asked, 'resume', RETURN_TIMEOUT_MS);
     const { auxiliary = null, codecs = FIRST_CODECS } = result;
-    const role = { ...stay, fields: { ...fields, role: result.role } };
-    return { how: 'attached', attachment: { ...result, auxiliary, codecs, stay: role } };
+    const next = { ...stay, fields: { ...fields, role: result.role }, attachment: result.attachment };
+    return { how: 'attached', attachment: { ...result, auxiliary, codecs, stay: next } };
   } catch (thrown) {
     return thrown instanceof RequestRefused ? afterRefusal(thrown.failure) : { how: 'unknown' };
   }
@@ -85,8 +87,15 @@ export async function rejoin(socket: Signalling, fields: JoinFields): Promise<En
 
 async function enter(socket: Signalling, fields: JoinFields, timeoutMs: number): Promise<Attachment> {
   const result = await inTime(socket.request<JoinResult>('join', fields), 'join', timeoutMs);
-  const { session, token, codecs = FIRST_CODECS, ...rest } = result;
-  return { ...rest, stay: { fields, session, token }, media: false, published: null, auxiliary: null, codecs };
+  const { session, token, attachment, codecs = FIRST_CODECS, ...rest } = result;
+  return {
+    ...rest,
+    stay: { fields, session, token, attachment },
+    media: false,
+    published: null,
+    auxiliary: null,
+    codecs,
+  };
 }
 
 function afterRefusal(failure: RequestFailure): Entry {

@@ -49,6 +49,7 @@ export interface IceServers {
 
 export interface JoinResult extends RoomView, IceServers {
   session: string;
+  attachment: number;
   /** A secret: whoever shows it may take the session over. */
   token: string;
   /** What may be published, the preferred first. */
@@ -56,6 +57,7 @@ export interface JoinResult extends RoomView, IceServers {
 }
 
 export interface ResumeResult extends RoomView, IceServers {
+  attachment: number;
   role: Role;
   /** Whether both peer connections of the former socket live on. */
   media: boolean;

@@ -174,7 +174,7 @@ export function fakeTrack(kind: string): FakeTrack {
 export class FakePlatform implements Platform {
   readonly connections: FakeConnection[] = [];
   readonly peerConnections: FakePeerConnection[] = [];
-  readonly room: JoinResult = { session: 's0', token: 'secret', peers: [], streams: [] };
+  readonly room: JoinResult = { session: 's0', attachment: 1, token: 'secret', peers: [], streams: [] };
   /** What a resume finds: of the media, and (if not as it was) of the room. */
   readonly resumed: Partial<ResumeResult> = { role: 'anchor', media: true, published: null };
   joinRefusal: object | undefined;
@@ -214,7 +214,7 @@ export class FakePlatform implements Platform {
     const connection = new FakeConnection(address, events);
     connection.results.set('join', this.room);
     connection.results.set('publish', { stream: 'mine', sdp: 'gateway answer' });
-    connection.results.set('resume', { ...this.room, ...this.resumed });
+    connection.results.set('resume', { ...this.room, ...this.resumed, attachment: this.connections.length + 1 });
     if (this.joinRefusal) connection.refusals.set('join', this.joinRefusal);
     if (this.resumeRefusal) connection.refusals.set('resume', this.resumeRefusal);
     if (this.publishRefusal) connection.refusals.set('publish', this.publishRefusal);

@@ -28,6 +28,17 @@ async function resumed(stage: Stage & { connection: FakeConnection }): Promise<F
 }
 
 describe('a socket that is lost', () => {
+  it('was the last that had the session, as the next one says', async (t) => {
+    const stage = await joined();
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const second = await resumed(stage);
+    second.lose(1006);
+    await settle();
+    await pass(t, 1000);
+    const attachments = stage.platform.connections.map(({ sent }) => sent[0]?.['attachment']);
+    assert.deepEqual(attachments, [undefined, 1, 2]);
+  });
+
   for (const code of [1001, 1005, 1006, 1011, 1012, 4409, 4410]) {
     it(`with ${code} is replaced at once, and the session goes on`, async () => {
       const { client, connection, platform, heard } = await joined();
@@ -46,6 +57,7 @@ describe('a socket that is lost', () => {
         session: 's0',
         mode: 'rtc',
         token: 'secret',
+        attachment: 1,
       });
       platform.connection.say({ type: 'peer_joined', session: 's1', user: 'bob' });
       assert.equal(heard.at(-1), 'peer-join bob');

@@ -182,13 +182,16 @@ class UdpMediaEngine:
     async def close(self) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
         self._timer.cancel()
-        peers = [user.peer for user in self._publications.values()] + [user.peer for user in self._subscribers.values()]
+        peers = self._peers()
         await self.stop(*self._publications, *self._subscribers)
         if self._tcp is not None:
             self._tcp.close()
         self._mux.close()
         for peer in peers:
             await peer.ended()
+
+    def _peers(self) -> list[Peer]:
+        return [user.peer for user in self._publications.values()] + [user.peer for user in self._subscribers.values()]
 
     def _connect(self, session: str, user: PeerUser) -> Peer:
         return Peer(session, user, self._mux, self._certificate, self._settings.handshake_timeout, failed=self._on_failed)
@@ -278,5 +281,5 @@ class UdpMediaEngine:
         if self._ticks % _TICKS_A_REPORT == 0:
             for subscriber in self._subscribers.values():
                 subscriber.look_at_line(now)
-            for user in (*self._publications.values(), *self._subscribers.values()):
-                user.peer.look_at_consent(now)
+            for peer in self._peers():
+                peer.look_at_consent(now)

@@ -57,7 +57,9 @@ async def house() -> AsyncIterator[House]:
     """Give an engine."""
     house = House()
     settings = MediaSettings(host="127.0.0.1", port=0, max_subscriptions=500, max_media_lines=600)
-    house.engine = await UdpMediaEngine.start(settings, house.offers.append, on_failed=house.failures.append, may_offer=lambda: house.takes_offers)
+    house.engine = await UdpMediaEngine.start(
+        settings, house.offers.append, on_failed=house.failures.append, may_offer=lambda: house.takes_offers
+    )
     house.engine.allow_until(None)
     yield house
     await house.engine.close()
