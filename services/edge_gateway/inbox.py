@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 from services.edge_gateway import protocol
-from services.edge_gateway.items import Item, SocketGone, Yield
+from services.edge_gateway.items import Item, SocketGone, StreamsChanged, Yield
 from services.edge_gateway.media.interface import Offer
 
 MAX_ITEMS = 4096
@@ -17,6 +17,8 @@ class Inbox:
         self._items: deque[Item] = deque()
         self._held: list[Item] = []
         self._waiting: asyncio.Future[None] | None = None
+        self._streams_changed = False
+        """That is among the items."""
 
     @property
     def is_idle(self) -> bool:
@@ -24,12 +26,19 @@ class Inbox:
         return self._waiting is not None and not self._items
 
     def put(self, item: Item) -> bool:
-        """Put something in; False where it is full."""
+        """Put something in; False where it is full.
+
+        Changes of streams are looked at together: in a large room that mutes and publishes they would be most of what is in here.
+        """
+        changed = isinstance(item, StreamsChanged)
+        if changed and self._streams_changed:
+            return True
         if len(self._items) >= MAX_ITEMS:
             if isinstance(item, Yield):
                 item.answer()
             return False
         self._items.append(item)
+        self._streams_changed = self._streams_changed or changed
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
         return True
@@ -42,7 +51,10 @@ class Inbox:
                 await self._waiting
             finally:
                 self._waiting = None
-        return self._items.popleft()
+        item = self._items.popleft()
+        if isinstance(item, StreamsChanged):
+            self._streams_changed = False
+        return item
 
     def hold(self, item: Item) -> bool:
         """Keep something that was taken too early; False where there is too much of that."""
@@ -72,6 +84,7 @@ class Inbox:
     def clear(self) -> Offer | None:
         """Throw everything away, for the session has ended here. Returns the engine's last offer."""
         offer: Offer | None = None
+        self._streams_changed = False
         while self._items:
             match self._items.popleft():
                 case Offer() as latest:

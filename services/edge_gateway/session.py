@@ -74,6 +74,8 @@ class Session:
         self._left_by: Event | None = None
         self._leaving_as: LeavesAs = LeaveReason.TIMED_OUT
         self._refusal: RequestRefusedError | None = None
+        self._going = False
+        """On its way out: nothing is to interrupt that."""
         self._departure = Departure(
             self.id, arrival.key.app, house.receipts, metrics=house.metrics, tracer=house.tracer, socket=socket, inbox=self._inbox
         )
@@ -216,8 +218,10 @@ class Session:
                 self._socket.send(message)
 
     def _overflowed(self) -> None:
-        self._log.error("session_inbox_full", limit=MAX_ITEMS)
-        self.task.cancel()
+        if not self._going:
+            self._going = True
+            self._log.error("session_inbox_full", limit=MAX_ITEMS)
+            self.task.cancel()
 
     # Coming in
 
@@ -419,6 +423,7 @@ class Session:
 
     async def _let_go(self) -> None:
         """The one exit: media stopped, the others told, the browser told and heard, the socket closed, one line written."""
+        self._going = True
         await self._stop_media()
         self._house.rooms.exit(self)
         if self._heir is not None:

@@ -7,6 +7,8 @@ import pytest
 from stagedoor_client import SignallingClient
 
 import services.edge_gateway.departure as departure_module
+from services.edge_gateway.inbox import MAX_ITEMS
+from services.edge_gateway.protocol import EndedAck
 from shared.contracts.commands import Verb
 from shared.contracts.errors import RefusalCode
 from shared.contracts.reasons import LeaveReason
@@ -217,3 +219,25 @@ async def test_who_was_removed_before_the_join_was_answered_hears_success_and_th
         assert (await ann.expect("ended"))["client_banned"]["v4_reason"] == "banned"
         await ann.acknowledge()
         assert await ann.closed() == 1000
+
+
+async def test_a_session_that_is_overrun_is_ended_whole(gateway, registry, monkeypatch):
+    """What comes while its media is being stopped does not end that halfway: nobody may be left in a room without a browser."""
+    rooms, stopping, stopped = gateway.media.on_offer.__self__, asyncio.Event(), asyncio.Event()
+
+    async def stop(*_):
+        stopping.set()
+        await stopped.wait()
+        return 0.0
+
+    async with gateway.joined("ann") as ann:
+        [member] = rooms.of_session(ann.session)
+        monkeypatch.setattr(gateway.media, "stop", stop)
+        for _ in range(2):
+            for _ in range(MAX_ITEMS + 1):
+                member.post(EndedAck(type="ended_ack"))
+            await stopping.wait()
+        stopped.set()
+        assert (await registry.next(Verb.LEAVE))["session"] == ann.session
+        await asyncio.wait_for(ann.closed(), 5)
+    assert not rooms.has(ann.session)

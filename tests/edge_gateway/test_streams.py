@@ -3,6 +3,8 @@
 import pytest
 from stagedoor_client import RefusedError
 
+from services.edge_gateway.inbox import MAX_ITEMS, Inbox
+from services.edge_gateway.items import Move, StreamsChanged
 from shared.contracts.commands import Verb
 from shared.contracts.reasons import LeaveReason
 
@@ -161,3 +163,18 @@ async def test_a_slow_browser_is_cut_off(gateway, registry):
         # Nothing that bob says matters any more; after the grace the session ends.
         assert (await registry.next(Verb.LEAVE))["session"] == bob.session
         bob.connection.transport.abort()
+
+
+async def test_changes_of_streams_that_come_together_are_one():
+    """Hundreds who mute at once do not fill an inbox; a later change is not lost."""
+    inbox = Inbox()
+    for _ in range(MAX_ITEMS + 1):
+        assert inbox.put(StreamsChanged())
+    assert await inbox.get() == StreamsChanged()
+    assert inbox.put(Move())
+    assert inbox.put(StreamsChanged())
+    assert [await inbox.get(), await inbox.get()] == [Move(), StreamsChanged()]
+    assert inbox.put(StreamsChanged())
+    inbox.clear()
+    assert inbox.put(StreamsChanged())
+    assert await inbox.get() == StreamsChanged()
