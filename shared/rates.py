@@ -1,7 +1,20 @@
 """How much a second: token buckets by key. Pure: the time is an argument."""
 
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Hashable
+
+
+def network_of(host: str) -> str:
+    """Give the name under which an address is counted: of IPv6 a subscriber has a whole /64. What is no address counts as it is."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        # A socket of both versions shows IPv4 so.
+        return str(address.ipv4_mapped or ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+    return str(address)
 
 
 class RateLimits:

@@ -5,7 +5,7 @@ from shared.auth import resume_token
 from shared.auth.apps import Apps
 from shared.auth.usersig import UserSigError, verify
 from shared.contracts.ids import RoomKey
-from shared.rates import RateLimits
+from shared.rates import RateLimits, network_of
 
 TOO_MANY_FAILURES = 70050
 _JOIN_BURST_SECONDS = 10
@@ -13,7 +13,7 @@ _JOIN_BURST_SECONDS = 10
 
 
 class Admission:
-    """Checks joins and resumes, with limits per address: on those that fail, and on those that do not.
+    """Checks joins and resumes, with limits per IPv4 address or /64 of IPv6: on those that fail, and on those that do not.
 
     Args:
         apps: whose UserSigs count.
@@ -39,6 +39,7 @@ class Admission:
         Raises:
             RequestRefusedError: ``unauthorized``, with the vendor's number for the cause; ``unavailable``.
         """
+        address = network_of(address)
         self._check_failures(address, monotonic)
         try:
             verify(request.sig, request.user, request.app, self._apps, unix_time)
@@ -55,6 +56,7 @@ class Admission:
         Raises:
             RequestRefusedError: ``session_unknown``; ``unauthorized`` after too many of them; ``unavailable``.
         """
+        address = network_of(address)
         self._check_failures(address, monotonic)
         app = self._apps.app(request.app)
         room = RoomKey(request.app, request.room)

@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.rates import RateLimits
+from shared.rates import RateLimits, network_of
 
 
 def test_a_seconds_requests_may_come_at_once_and_then_wait_for_time():
@@ -57,3 +58,19 @@ def test_no_more_buckets_are_kept_than_allowed_and_the_oldest_goes_first():
     assert rates.take("c", 0)
     assert not rates.take("a", 0)
     assert rates.take("b", 0)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+        ("a proxy's word", "a proxy's word"),
+    ],
+)
+def test_an_address_is_counted_by_whom_it_belongs_to(host, name):
+    """Whoever has an IPv6 address has a /64."""
+    assert network_of(host) == name

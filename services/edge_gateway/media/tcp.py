@@ -7,7 +7,6 @@ reset, the browser opens another, and its next check leads there.
 
 import asyncio
 import fcntl
-import ipaddress
 import socket
 import struct
 import termios
@@ -18,6 +17,7 @@ from typing import Protocol, cast
 import structlog
 
 from services.edge_gateway.media.srtp import MAX_DATAGRAM
+from shared.rates import network_of
 
 log = structlog.get_logger()
 
@@ -177,7 +177,7 @@ class TcpListener:
 
     def admit(self, connection: TcpConnection) -> bool:
         """Count a new connection in. Where there is no room it takes the place of the oldest that nobody uses, if any is."""
-        address = _bounded_by(connection.host)
+        address = network_of(connection.host)
         others = [other for other, of in self._connections.items() if of == address] if self._is_full(address) else []
         crowd = others or (list(self._connections) if len(self._connections) >= self._limit else [])
         if crowd:
@@ -227,11 +227,3 @@ class TcpListener:
         if self._refused:
             log.warning("media_tcp_refused", connections=self._refused, open=len(self._connections))
             self._refused = 0
-
-
-def _bounded_by(host: str) -> str:
-    """Give the name under which an address is counted: of IPv6 a subscriber has a whole /64."""
-    address = ipaddress.ip_address(host or "0.0.0.0")  # noqa: S104 -- one that was gone before it was accepted has none
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))

@@ -59,3 +59,11 @@ def test_who_comes_too_often_has_to_wait_though_every_join_is_right(door):
     for _ in range(2):
         door.knock()
     door.refusal()
+
+
+def test_a_network_of_ipv6_is_one_stranger(door):
+    """A subscriber has a whole /64, and an address of it for each try."""
+    for host in range(1, 3):
+        door.refusal(sig="x", address=f"2001:db8:0:1::{host}")
+    assert door.refusal(address="2001:db8:0:1:ffff::9").extra == TOO_MANY_FAILURES
+    door.knock(address="2001:db8:0:2::1")
