@@ -6,6 +6,7 @@ as far as it matters: where a snapshot was taken between the two copies, they ar
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import shutil
@@ -16,11 +17,12 @@ from typing import Any
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from pydantic import BaseModel, ValidationError
 
 from cli.arguments import Commands
 from cli.bus import connected
 from shared.bus.backup import CHUNK_BYTES, StreamCopy, copy_in, copying_out
-from shared.contracts.errors import ConfigurationError, UnavailableError
+from shared.contracts.errors import ConfigurationError, StagedoorError, UnavailableError
 from shared.contracts.subjects import LEASES, SNAPSHOT_STREAM, STREAM
 
 _STREAMS = (SNAPSHOT_STREAM, STREAM)
@@ -28,6 +30,14 @@ _STREAMS = (SNAPSHOT_STREAM, STREAM)
 _TRIES = 5
 _LISTEN_SECONDS = 2.0
 """Longer than a registry that lives is ever silent, with a lease as it usually is."""
+
+
+class _Description(BaseModel):
+    """What lies beside a stream's archive."""
+
+    config: dict[str, Any]
+    state: dict[str, Any]
+    sha256: str
 
 
 def add_to(commands: Commands) -> None:
@@ -49,16 +59,9 @@ async def run_backup(arguments: argparse.Namespace) -> int:
     _check_new(directory)
     partial = directory.with_name(directory.name + ".partial")
     async with connected() as connection:
-        for _ in range(_TRIES):
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True, mode=0o700)
-            copies = {stream: await _copy_out(connection, stream, partial) for stream in _STREAMS}
-            if await _last_seq(connection, SNAPSHOT_STREAM) == copies[SNAPSHOT_STREAM].state["last_seq"]:
-                break
-            print("a snapshot was taken meanwhile: once more")
-        else:
-            raise UnavailableError(f"in each of {_TRIES} tries a snapshot was taken between the two copies; try at a quieter time")
-    partial.rename(directory)
+        with _writing(partial):
+            copies = await _copy_out_all(connection, partial)
+            partial.rename(directory)
     for stream, copy in copies.items():
         print(f"{stream:<18} {copy.state['messages']} messages, up to {copy.state['last_seq']}")
     return 0
@@ -70,7 +73,12 @@ async def run_restore(arguments: argparse.Namespace) -> int:
     async with connected() as connection:
         await _check_nobody_is_there(connection)
         for stream, copy in backup.items():
-            messages = await copy_in(connection, stream, copy, _parts(_archive(arguments.directory, stream)))
+            try:
+                messages = await copy_in(connection, stream, copy, _parts(_archive(arguments.directory, stream)))
+            except StagedoorError:
+                if stream is not _STREAMS[0]:
+                    print(f"{_STREAMS[0]} was made, and has to be deleted before another try")
+                raise
             print(f"{stream:<18} {messages} messages")
     return 0
 
@@ -78,6 +86,30 @@ async def run_restore(arguments: argparse.Namespace) -> int:
 def _check_new(directory: Path) -> None:
     if directory.exists():
         raise ConfigurationError(f"{directory} is there already")
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(f"{error.filename or path} cannot be written: {error.strerror}") from error
+
+
+async def _copy_out_all(connection: Client, directory: Path) -> dict[str, StreamCopy]:
+    """Copy both streams into a fresh directory."""
+    for _ in range(_TRIES):
+        _make_anew(directory)
+        copies = {stream: await _copy_out(connection, stream, directory) for stream in _STREAMS}
+        if await _last_seq(connection, SNAPSHOT_STREAM) == copies[SNAPSHOT_STREAM].state["last_seq"]:
+            return copies
+        print("a snapshot was taken meanwhile: once more")
+    raise UnavailableError(f"in each of {_TRIES} tries a snapshot was taken between the two copies; try at a quieter time")
+
+
+def _make_anew(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True, mode=0o700)
 
 
 async def _copy_out(connection: Client, stream: str, directory: Path) -> StreamCopy:
@@ -95,17 +127,19 @@ async def _copy_out(connection: Client, stream: str, directory: Path) -> StreamC
 def _load(directory: Path, stream: str) -> StreamCopy:
     """Read a stream's description, and check its archive."""
     try:
-        description: dict[str, Any] = json.loads(_description(directory, stream).read_text())
+        description = _Description.model_validate_json(_description(directory, stream).read_bytes())
         digest = hashlib.sha256()
         for part in _parts(_archive(directory, stream)):
             digest.update(part)
-        copy = StreamCopy(description["config"], description["state"])
-        expected = description["sha256"]
-    except (OSError, ValueError, LookupError) as error:
+    except OSError as error:
         raise ConfigurationError(f"{directory} is no backup: {error}") from error
-    if digest.hexdigest() != expected:
+    except ValidationError as error:
+        raise ConfigurationError(f"{_description(directory, stream)} is no description: {error.errors()[0]['msg']}") from error
+    if description.config.get("name") != stream:
+        raise ConfigurationError(f"{_description(directory, stream)} describes another stream")
+    if digest.hexdigest() != description.sha256:
         raise ConfigurationError(f"{_archive(directory, stream)} is not what was written: its checksum is another")
-    return copy
+    return StreamCopy(description.config, description.state)
 
 
 async def _check_nobody_is_there(connection: Client) -> None:

@@ -69,12 +69,19 @@ async def test_what_is_no_backup_is_not_restored(system, tmp_path):
     backup = tmp_path / "backup"
     assert (await system.stagedoor("backup", str(backup)))[0] == 0
     assert (await system.stagedoor("backup", str(backup)))[0] == 1
+    code, printed = await system.stagedoor("backup", str(backup / f"{STREAM}.json" / "within"))
+    assert (code, "Traceback" in printed, "cannot be written" in printed) == (1, False, True)
     for name in system.ports:
         await system.end(name)
     archive = backup / f"{STREAM}.archive"
     archive.write_bytes(archive.read_bytes()[:-1])
     code, printed = await system.stagedoor("restore", str(backup))
     assert (code, "checksum" in printed) == (1, True)
+    description = backup / f"{STREAM}.json"
+    for wrong in ("[]", "[" * 100_000, (backup / f"{SNAPSHOT_STREAM}.json").read_text()):
+        description.write_text(wrong)
+        code, printed = await system.stagedoor("restore", str(backup))
+        assert (code, "Traceback" in printed, f"{STREAM}.json" in printed) == (1, False, True)
     archive.unlink()
     code, printed = await system.stagedoor("restore", str(backup))
     assert (code, "no backup" in printed) == (1, True)
