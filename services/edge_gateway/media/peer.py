@@ -128,6 +128,8 @@ class Peer:
                 return False
             if before is not None:
                 self._mux.release(before, self)
+                # Nothing sees to it later, and what waits there would leave after the end.
+                self._mux.drop_unsent(before)
             self.link.move(address)
             self._begin()
         self.heard = now

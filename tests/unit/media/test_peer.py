@@ -11,6 +11,7 @@ from services.edge_gateway.media.ice import IceLite
 from services.edge_gateway.media.peer import Peer
 from services.edge_gateway.media.srtp import Buffer, SrtpContext
 from services.edge_gateway.media.streams import PlainLink
+from services.edge_gateway.media.tcp import TcpConnection, TcpListener
 
 KEY = os.urandom(44)
 MINE = 7
@@ -39,6 +40,19 @@ class Mux:
         self.ice = IceLite()
         self.out = Buffer()
         self.may_forward = True
+        self.dropped = []
+        """Where nothing of before leaves any more."""
+
+    def claim(self, *_) -> bool:
+        """Have every address be anybody's."""
+        return True
+
+    def release(self, *_) -> None:
+        """Keep none."""
+
+    def drop_unsent(self, address) -> None:
+        """Remember it."""
+        self.dropped.append(address)
 
     def link(self) -> PlainLink:
         """Make a way to the client."""
@@ -168,3 +182,16 @@ def test_what_is_sent_no_more_is_forgotten():
     peer.forget(MINE)
     peer.forget(MINE)
     assert kept(streams, [MINE, 8]) == [8]
+
+
+def test_what_waits_at_a_former_address_is_thrown_away():
+    """Who stops reading TCP and goes over to UDP would have media of before its end after it."""
+    mux = Mux()
+    peer = Peer("ann", User(frozenset()), mux, SharedCertificate.generateCertificate(), 5.0, failed=lambda _: None)
+    over_tcp, over_udp = TcpConnection(TcpListener(mux, 1, 1)), ("192.0.2.1", 9)
+    peer.seen_at(over_tcp, 1.0, nominated=True)
+    assert mux.dropped == []
+    peer.seen_at(over_udp, 2.0, nominated=True)
+    assert mux.dropped == [over_tcp]
+    peer.silence()
+    assert mux.dropped == [over_tcp, over_udp]
