@@ -118,7 +118,8 @@ def context_of(headers: Mapping[str, str] | None, command: str) -> Context:
 def _read_group(text: str) -> Mapping[str, str]:
     try:
         traced = json.loads(text)
-    except ValueError:
+    # RecursionError is what a header of brackets alone leads to.
+    except (ValueError, RecursionError):
         return {}
     return {name: value for name, value in traced.items() if isinstance(value, str)} if isinstance(traced, dict) else {}
 
