@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from uuid import UUID, uuid4
 
+from faststream.nats import NatsBroker
 from starlette.routing import Route
 
 from services.admin_api.bus import BusRegistry
@@ -12,6 +13,7 @@ from services.admin_api.http import Endpoint
 from services.admin_api.metrics import AdminMetrics
 from services.admin_api.settings import AdminSettings
 from services.admin_api.use_cases import Administration
+from shared.auth.apps import Apps
 from shared.bus.connection import connection_of, make_broker
 from shared.contracts.subjects import Part
 from shared.rates import RateLimits
@@ -34,21 +36,14 @@ def build(
         monotonic: a clock in seconds that never goes back.
         new_id: makes the random ids of requests; each is used once.
     """
-    metrics = AdminMetrics()
+    metrics, tracer = AdminMetrics(), make_tracer(settings, Part.ADMIN)
     broker = make_broker(settings, Part.ADMIN, metrics)
-    registry = BusRegistry()
-    apps = settings.apps()
-    keeping: list[asyncio.Task[None]] = []
-    tracer = make_tracer(settings, Part.ADMIN)
+    registry, apps = BusRegistry(), settings.apps()
+    process = Process(settings, apps, broker, registry)
+    seconds, receipt_seconds = settings.admin_command_seconds, settings.admin_receipt_seconds
     endpoint = Endpoint(
         apps,
-        Administration(
-            registry,
-            registry,
-            clock=clock,
-            seconds=settings.admin_command_seconds,
-            receipt_seconds=settings.admin_receipt_seconds,
-        ),
+        Administration(registry, registry, clock=clock, seconds=seconds, receipt_seconds=receipt_seconds),
         RateLimits(settings.admin_rate),
         metrics,
         tracer,
@@ -57,25 +52,36 @@ def build(
         monotonic=monotonic,
         new_id=new_id,
     )
-
-    async def start() -> None:
-        keeping.append(asyncio.create_task(settings.keep(apps)))
-        await registry.start(connection_of(broker))
-
-    async def stop() -> None:
-        """No request is under way any more: HTTP ends before the bus."""
-        for task in keeping:
-            task.cancel()
-
     return Service(
         Part.ADMIN,
         settings,
         broker,
         metrics,
         tracer,
-        start=start,
-        stop=stop,
+        start=process.start,
+        stop=process.stop,
         missing=registry.missing,
         # Not a function: Starlette then leaves the methods to the endpoint.
         routes=[Route("/", endpoint)],
     )
+
+
+class Process:
+    """What starts and ends with the process: the apps are kept as their file has them, and the registry is asked."""
+
+    def __init__(self, settings: AdminSettings, apps: Apps, broker: NatsBroker, registry: BusRegistry) -> None:
+        self._settings = settings
+        self._apps = apps
+        self._broker = broker
+        self._registry = registry
+        self._keeping: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin."""
+        self._keeping = asyncio.create_task(self._settings.keep(self._apps))
+        await self._registry.start(connection_of(self._broker))
+
+    async def stop(self) -> None:
+        """End. No request is under way any more: HTTP ends before the bus."""
+        if self._keeping is not None:
+            self._keeping.cancel()
