@@ -236,3 +236,21 @@ async def test_who_comes_to_another_gateway_than_the_rooms_hears_so_and_may_try_
         assert (error.value.code, error.value.retry) == ("room_elsewhere", True)
         assert await client.closed() == 4403
     registry.answer_with(registry._answer)
+
+
+async def test_a_join_that_yields_says_so_and_hears_kick(gateway, registry):
+    """Somebody else holds the slot."""
+    asked = []
+
+    async def refuse(message):
+        asked.append(message)
+        await message.respond(Refusal(code=RefusalCode.ANCHOR_TAKEN, message="taken").to_bytes())
+
+    registry.answer_with(refuse)
+    async with SignallingClient.open(gateway.url) as client:
+        with pytest.raises(RefusedError) as error:
+            await client.join(app=APP, user="ann", sig=usersig("ann"), room=1, yields=True)
+        assert (error.value.code, error.value.client_banned["v4_reason"]) == ("anchor_taken", "kick")
+        assert await client.closed() == 4403
+    assert b'"yields":true' in asked[0].data
+    registry.answer_with(registry._answer)

@@ -1,7 +1,6 @@
 """Resuming: a session goes on over another socket, on the same gateway or another one, or is refused."""
 
 import asyncio
-import contextlib
 import json
 
 import pytest
@@ -11,10 +10,8 @@ import services.edge_gateway.membership as membership_module
 from services.edge_gateway import assignments
 from shared.clients.receipts import Receipts
 from shared.contracts.commands import Verb
-from shared.contracts.errors import RefusalCode
 from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
-from shared.contracts.replies import Refusal
-from tests.edge_gateway.conftest import APP, ROOM, gateway_running, usersig
+from tests.edge_gateway.conftest import APP, ROOM, gateway_running
 
 SDP = "v=0 offer"
 
@@ -201,7 +198,7 @@ async def test_there_and_back_again(gateway, other, registry):
 
 async def test_who_is_audience_when_it_comes_back_publishes_no_more(gateway, registry):
     """It became that while it was away."""
-    async with live(gateway, "bob", "audience") as bob, live(gateway, "ann", "anchor") as ann:
+    async with gateway.joined("bob", role="audience", mode="live") as bob, gateway.joined("ann", role="anchor", mode="live") as ann:
         await published(ann)
         await bob.expect("stream_added")
         ann.cut()
@@ -401,59 +398,3 @@ async def test_a_session_that_the_stream_does_not_assign_is_ended(gateway, regis
     monkeypatch.setattr(assignments.Assignments, "has", lambda *_: False)
     async with gateway.joined("ann") as ann:
         assert (await ann.expect("ended"))["reason"] == "timed_out"
-
-
-@contextlib.asynccontextmanager
-async def live(gateway, user, role):
-    async with gateway.joined(user, role=role, mode="live") as client:
-        yield client
-
-
-async def test_who_becomes_audience_publishes_no_more_and_is_not_seen(gateway, registry):
-    """Its stream goes first, then the peer."""
-    async with live(gateway, "bob", "audience") as bob, live(gateway, "ann", "anchor") as ann:
-        await published(ann)
-        answer, published_then = registry.switch_role, []
-
-        async def look_first(command):
-            published_then.append(dict(gateway.media.published))
-            return await answer(command)
-
-        registry.switch_role = look_first
-        await ann.switch_role("audience")
-        assert published_then == [{}]
-        heard = [await bob.messages.get() for _ in range(4)]
-        assert [message["type"] for message in heard] == ["peer_joined", "stream_added", "stream_removed", "peer_left"]
-        assert heard[-1]["reason"] == "left"
-        with pytest.raises(RefusedError, match="no_permission"):
-            await published(ann)
-        await ann.switch_role("anchor")
-        assert (await bob.messages.get())["type"] == "peer_joined"
-        await published(ann)
-        command = await registry.next(Verb.SWITCH_ROLE)
-        assert (command["attachment"], command["role"]) == (1, "audience")
-
-
-async def test_in_mode_rtc_there_is_no_other_role(gateway):
-    """Everybody is an anchor."""
-    async with gateway.joined("ann") as ann:
-        with pytest.raises(RefusedError, match="invalid_state"):
-            await ann.switch_role("audience")
-
-
-async def test_a_join_that_yields_says_so_and_hears_kick(gateway, registry):
-    """Somebody else holds the slot."""
-    asked = []
-
-    async def refuse(message):
-        asked.append(message)
-        await message.respond(Refusal(code=RefusalCode.ANCHOR_TAKEN, message="taken").to_bytes())
-
-    registry.answer_with(refuse)
-    async with SignallingClient.open(gateway.url) as client:
-        with pytest.raises(RefusedError) as error:
-            await client.join(app=APP, user="ann", sig=usersig("ann"), room=1, yields=True)
-        assert (error.value.code, error.value.client_banned["v4_reason"]) == ("anchor_taken", "kick")
-        assert await client.closed() == 4403
-    assert b'"yields":true' in asked[0].data
-    registry.answer_with(registry._answer)

@@ -15,9 +15,9 @@ from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.settings import MediaSettings
 from shared.auth import turn
 from shared.contracts.errors import ConfigurationError
-from tests.edge_gateway.media.test_tcp import check, credentials
 from tests.edge_gateway.media.turn_client import TurnClient
 from tests.support.coturn import coturn
+from tests.support.ice import check, ice_credentials
 
 GATEWAY = "127.0.0.1"
 PATIENCE = 10.0
@@ -90,14 +90,14 @@ async def test_a_removed_session_s_allocation_reaches_a_gateway_that_ignores_it(
     async with client(server) as ann:
         assert await ann.allocate() == 0
         assert await ann.bind((GATEWAY, room.engine.port)) == 0
-        good = check(*credentials(published.remoteDescription.sdp), nominate=False)
+        good = check(*ice_credentials(published.remoteDescription.sdp))
         ann.send(good)
         assert (await ann.answer()).transaction_id == good[8:20]
         await room.engine.stop("ann")
-        ann.send(check(*credentials(published.remoteDescription.sdp)))
+        ann.send(check(*ice_credentials(published.remoteDescription.sdp), nominate=True))
         ann.send(b"\x80\x60" + bytes(30))
         # Somebody else's is answered, and nothing before it: what was sent in between was seen, and ignored.
-        others = check(*credentials(other.remoteDescription.sdp), nominate=False)
+        others = check(*ice_credentials(other.remoteDescription.sdp))
         ann.send(others)
         assert (await ann.answer()).transaction_id == others[8:20]
 

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -11,9 +10,8 @@ from structlog.testing import capture_logs
 from services.edge_gateway.media.engine import UdpMediaEngine
 from services.edge_gateway.media.interface import Offer, TransportFailed
 from services.edge_gateway.media.settings import MediaSettings
+from tests.support.sdp import CAPTURED
 from tests.support.steps import counted
-
-CAPTURED = Path(__file__).parents[2] / "unit" / "media" / "sdp" / "chromium-offer.sdp"
 
 
 class House:
@@ -28,7 +26,7 @@ class House:
     async def enter(self, count: int, links: int) -> list[str]:
         """Have sessions publish, each subscribed to the tracks of some others, and connected."""
         sessions = [f"{count}-{index}" for index in range(count)]
-        tracks = [{track.id for track in (await self.engine.publish(session, offered())).tracks} for session in sessions]
+        tracks = [{track.id for track in (await self.engine.publish(session, CAPTURED["chromium-offer"])).tracks} for session in sessions]
         for index, session in enumerate(sessions):
             wanted = set().union(*(tracks[(index + link) % count] for link in range(1, links + 1)))
             await self.engine.subscribe(session, frozenset(wanted))
@@ -45,11 +43,6 @@ class House:
         await asyncio.sleep(0)
         while self.engine._settling:
             await asyncio.sleep(0)
-
-
-def offered() -> str:
-    """Give what a browser offers."""
-    return "\r\n".join(CAPTURED.read_text().splitlines()) + "\r\n"
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ import weakref
 from itertools import count, pairwise
 
 import pytest
-from aioice import stun
 from aiortc.mediastreams import AudioStreamTrack
 
 from services.edge_gateway.media.engine import UdpMediaEngine
-from services.edge_gateway.media.interface import MediaEngine, MediaRefusedError, TransportFailed
+from services.edge_gateway.media.interface import MediaEngine, MediaRefusedError
 from services.edge_gateway.media.remote import RemoteEngine
 from services.edge_gateway.media.settings import MediaSettings
 from shared.contracts.errors import ConfigurationError
+from tests.support.ice import address
 
 DARK, BRIGHT = 40, 200
 PATIENCE = 10.0
@@ -236,108 +236,6 @@ async def test_losses_in_both_directions_are_repaired(room, wire):
     assert next(from_ann) > 20
 
 
-async def test_a_forged_address_does_not_take_over(room, wire):
-    """Only who knows a peer connection's password moves it, and not to an address where another one lives."""
-    connection, tracks = await room.publish("ann", room.picture(BRIGHT))
-    subscribing, received = await room.subscribe("bob", tracks["video"])
-    await room.frame_of(received[tracks["video"]])
-    credentials = ice_credentials(connection.remoteDescription.sdp)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        stranger.bind(("127.0.0.1", 0))
-        wire.clear()
-        for datagram in (
-            check(credentials[0], "not the password"),
-            check("unknown", credentials[1]),
-            unsigned_check(credentials[0]),
-            b"\x80\x60" + bytes(30),
-            b"\x16\xfe\xff" + bytes(30),
-            b"",
-        ):
-            stranger.sendto(datagram, (wire.host, room.engine.port))
-        # One that is authentic comes last: its answer shows that the others were seen, and had none.
-        good = check(*credentials)
-        stranger.sendto(good, (wire.host, room.engine.port))
-        answer = await asyncio.wait_for(received_by(stranger), PATIENCE)
-        assert stun.parse_message(answer).transaction_id == good[8:20]
-        # It did not nominate, so media still comes from where it came from before.
-        await room.frame_of(received[tracks["video"]])
-        wire.collect()
-        assert [data for port, data in wire if port == stranger.getsockname()[1]] == [answer]
-    mux = room.engine._mux
-    taken = wire.seen_from(address(subscribing))
-    assert mux.ice.check(check(*credentials, nominate=True), taken, mux._routes[taken].heard) is None
-    await room.frame_of(received[tracks["video"]])
-
-
-async def test_a_client_that_moves_is_followed(room):
-    """A nominating check from another address moves the connection there."""
-    connection, tracks = await room.publish("ann", room.picture(BRIGHT))
-    _, received = await room.subscribe("bob", tracks["video"])
-    await room.frame_of(received[tracks["video"]])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as moved:
-        moved.bind(("127.0.0.1", 0))
-        moved.sendto(check(*ice_credentials(connection.remoteDescription.sdp), nominate=True), ("127.0.0.1", room.engine.port))
-        await asyncio.wait_for(received_by(moved), PATIENCE)
-        # Each second a report goes to where the client is.
-        assert (await asyncio.wait_for(received_by(moved), PATIENCE))[0] >= 128
-        assert address(connection) not in room.engine._mux._routes
-
-
-async def test_a_wrong_certificate_is_refused(room):
-    """The client that comes must be the one whose fingerprint was in the SDP; otherwise the owner hears of it."""
-    connection = room.connection()
-    connection.addTransceiver(room.picture(BRIGHT), direction="sendonly")
-    await connection.setLocalDescription(await connection.createOffer())
-    wrong = re.sub(r"a=fingerprint:.*\r\n", "", connection.localDescription.sdp).replace(
-        "a=setup", "a=fingerprint:sha-256 " + ":".join(["AB"] * 32) + "\r\na=setup"
-    )
-    published = await room.engine.publish("ann", wrong)
-    await connection.setRemoteDescription(type(connection.localDescription)(published.sdp, "answer"))
-    peer = room.engine._publications["ann"].peer
-    await room.until(connection, "iceconnectionstatechange", lambda: connection.iceConnectionState == "completed")
-    await asyncio.wait_for(peer._handshake, PATIENCE)
-    assert not peer.connected
-    (failure,) = room.failures
-    assert (failure.session, failure.connection) == ("ann", "publish")
-    assert "another certificate" in failure.reason
-
-
-async def test_a_handshake_that_does_not_end_is_ended(room):
-    """Who only checks connectivity, and never says hello, costs memory for some seconds at most."""
-    object.__setattr__(room.engine._settings, "handshake_timeout", 0.05)
-    connection = room.connection()
-    connection.addTransceiver(room.picture(BRIGHT), direction="sendonly")
-    await connection.setLocalDescription(await connection.createOffer())
-    published = await room.engine.publish("ann", connection.localDescription.sdp)
-    peer = room.engine._publications["ann"].peer
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.bind(("127.0.0.1", 0))
-        client.sendto(check(*ice_credentials(published.sdp)), ("127.0.0.1", room.engine.port))
-        await asyncio.wait_for(received_by(client), PATIENCE)
-        await asyncio.wait_for(peer._handshake, PATIENCE)
-    assert not peer.connected
-    assert room.failures == [TransportFailed("ann", "publish", "not done after 0.05 s")]
-
-
-async def test_a_failing_subscriber_is_told_apart(room):
-    """Only one of the session's two connections is broken, and a session that was stopped fails no more."""
-    object.__setattr__(room.engine._settings, "handshake_timeout", 0.05)
-    _, tracks = await room.publish("ann", AudioStreamTrack())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.bind(("127.0.0.1", 0))
-        for session in ("cyd", "bob"):
-            await room.engine.subscribe(session, frozenset(tracks.values()))
-            offer = await room.next_offer(session)
-            answer = offer.sdp.replace("actpass", "active").replace("sendonly", "recvonly")
-            await room.engine.answer(session, offer.number, answer)
-            client.sendto(check(*ice_credentials(offer.sdp)), ("127.0.0.1", room.engine.port))
-            await asyncio.wait_for(received_by(client), PATIENCE)
-            if session == "cyd":
-                await room.engine.stop("cyd")
-        await asyncio.wait_for(room.engine._subscribers["bob"].peer._handshake, PATIENCE)
-    assert room.failures == [TransportFailed("bob", "subscribe", "not done after 0.05 s")]
-
-
 async def test_more_tracks_than_allowed_are_refused(room):
     """The bound holds for one session, and the refusal changes nothing."""
     _, tracks = await room.publish("ann", AudioStreamTrack(), room.picture(BRIGHT))
@@ -384,40 +282,6 @@ def test_the_engines_keep_their_contract():
     methods = {name for name in vars(MediaEngine) if not name.startswith("_")}
     assert methods <= set(vars(UdpMediaEngine))
     assert methods <= set(vars(RemoteEngine))
-
-
-def address(connection) -> tuple[str, int]:
-    """Return where a client's connection sends from."""
-    transport = connection.getTransceivers()[0].sender.transport.transport
-    return transport._connection._nominated[1].local_addr
-
-
-def ice_credentials(sdp: str) -> tuple[str, str]:
-    """Return what the gateway told a client: its ufrag and password."""
-    return re.search("a=ice-ufrag:(.*)\r\n", sdp)[1], re.search("a=ice-pwd:(.*)\r\n", sdp)[1]
-
-
-def unsigned_check(ufrag: str) -> stun.Message:
-    """Make a connectivity check without integrity."""
-    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    message.attributes["USERNAME"] = f"{ufrag}:me"
-    return bytes(message)
-
-
-def check(ufrag: str, password: str, *, nominate: bool = False) -> bytes:
-    """Make a connectivity check."""
-    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    message.attributes["USERNAME"] = f"{ufrag}:me"
-    if nominate:
-        message.attributes["USE-CANDIDATE"] = None
-    message.add_message_integrity(password.encode())
-    return bytes(message)
-
-
-async def received_by(sock: socket.socket) -> bytes:
-    """Wait for a datagram."""
-    sock.setblocking(False)
-    return await asyncio.get_running_loop().sock_recv(sock, 2048)
 
 
 async def sent_packets(connection) -> int:

@@ -12,27 +12,12 @@ from services.edge_gateway.media.settings import MediaSettings
 from services.edge_gateway.media.tcp import TcpConnection
 from shared.contracts.errors import ConfigurationError
 from tests.edge_gateway.media.bridge import Bridge, frame, read_frame
+from tests.support.ice import check, ice_credentials
 
 BRIGHT = 200
 PATIENCE = 10.0
 MEDIA = range(128, 192)
 DTLS = range(20, 64)
-
-
-def credentials(sdp: str) -> tuple[str, str]:
-    """Read the gateway's."""
-    lines = dict(line[2:].split(":", 1) for line in sdp.splitlines() if line.startswith(("a=ice-ufrag:", "a=ice-pwd:")))
-    return lines["ice-ufrag"], lines["ice-pwd"]
-
-
-def check(ufrag: str, password: str, *, nominate: bool = True) -> bytes:
-    """Make a connectivity check."""
-    message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
-    message.attributes["USERNAME"] = f"{ufrag}:me"
-    if nominate:
-        message.attributes["USE-CANDIDATE"] = None
-    message.add_message_integrity(password.encode())
-    return bytes(message)
 
 
 @contextlib.asynccontextmanager
@@ -109,11 +94,11 @@ async def test_who_is_removed_gets_nothing_more_and_loses_the_connection(room, m
 async def test_what_a_slow_client_has_not_taken_never_leaves(room):
     """Removed while packets wait for him: they are thrown away with the connection, in the process and in the kernel."""
     published, _ = await room.publish("ann", room.picture(BRIGHT))
-    ufrag, password = credentials(published.remoteDescription.sdp)
+    ufrag, password = ice_credentials(published.remoteDescription.sdp)
     peer = room.engine._publications["ann"].peer
     peer._nominated_udp = float("-inf")
     async with connected(room) as (reader, writer):
-        await answered(reader, writer, check(ufrag, password))
+        await answered(reader, writer, check(ufrag, password, nominate=True))
         slow = peer.link.address
         assert isinstance(slow, TcpConnection)
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -175,9 +160,9 @@ async def test_after_the_deadline_nothing_that_waits_leaves(room):
 async def test_frames_arrive_in_any_pieces(room):
     """TCP knows no datagrams: a check that comes byte by byte is answered, and so is one that came with half of the next."""
     published, _ = await room.publish("ann", room.picture(BRIGHT))
-    known = credentials(published.remoteDescription.sdp)
+    known = ice_credentials(published.remoteDescription.sdp)
     async with connected(room) as (reader, writer):
-        first, second = (frame(check(*known, nominate=False)) for _ in range(2))
+        first, second = (frame(check(*known)) for _ in range(2))
         for byte in first[:-1]:
             writer.write(bytes([byte]))
             await writer.drain()
@@ -200,20 +185,25 @@ async def test_only_who_knows_the_password_moves_a_session_to_tcp(room):
     """And not while UDP works: a browser checks all pairs, and means the best."""
     connection, tracks = await room.publish("ann", room.picture(BRIGHT))
     _, received = await room.subscribe("bob", tracks["video"])
-    ufrag, password = credentials(connection.remoteDescription.sdp)
+    ufrag, password = ice_credentials(connection.remoteDescription.sdp)
     peer = room.engine._publications["ann"].peer
     where = peer.link.address
     async with connected(room) as (reader, writer):
-        for forged in (check(ufrag, "not the password"), check("unknown", password), b"\x80\x60" + bytes(30), b"\x16\xfe\xff" + bytes(30)):
+        for forged in (
+            check(ufrag, "not the password", nominate=True),
+            check("unknown", password, nominate=True),
+            b"\x80\x60" + bytes(30),
+            b"\x16\xfe\xff" + bytes(30),
+        ):
             writer.write(frame(forged))
-        good = check(ufrag, password)
+        good = check(ufrag, password, nominate=True)
         assert (await answered(reader, writer, good)).transaction_id == good[8:20]
         assert peer.link.address == where
         await room.frame_of(received[tracks["video"]])
         peer._nominated_udp = float("-inf")
-        await answered(reader, writer, check(ufrag, password, nominate=False))
-        assert peer.link.address == where
         await answered(reader, writer, check(ufrag, password))
+        assert peer.link.address == where
+        await answered(reader, writer, check(ufrag, password, nominate=True))
         assert isinstance(peer.link.address, TcpConnection)
         # A connection belongs to one who is alive; who else shows up there is not answered.
         routes = room.engine._mux
@@ -232,7 +222,7 @@ async def test_connections_are_bounded(room, limits):
             published, _ = await room.publish(f"user{number}", room.picture(BRIGHT))
             peer = room.engine._publications[f"user{number}"].peer
             peer._nominated_udp = float("-inf")
-            clients.append((*await stack.enter_async_context(connected(room)), peer, credentials(published.remoteDescription.sdp)))
+            clients.append((*await stack.enter_async_context(connected(room)), peer, ice_credentials(published.remoteDescription.sdp)))
         await until(lambda: room.engine._tcp.count == 3)
         # All idle: the first gives way.
         first_reader = clients[0][0]
@@ -240,13 +230,13 @@ async def test_connections_are_bounded(room, limits):
         await ended(first_reader)
         clients[0] = (newcomer, writer, *clients[0][2:])
         for reader, writer, peer, known in clients:
-            await answered(reader, writer, check(*known))
+            await answered(reader, writer, check(*known, nominate=True))
             assert isinstance(peer.link.address, TcpConnection)
         refused, _ = await stack.enter_async_context(connected(room))
         await ended(refused)
         assert room.engine._tcp.count == 3
         for reader, writer, _, known in clients:
-            await answered(reader, writer, check(*known))
+            await answered(reader, writer, check(*known, nominate=True))
 
 
 async def test_idle_connections_are_closed(room):
@@ -255,7 +245,7 @@ async def test_idle_connections_are_closed(room):
     peer = room.engine._publications["ann"].peer
     async with connected(room) as (unused, _), connected(room) as (reader, writer):
         peer._nominated_udp = float("-inf")
-        await answered(reader, writer, check(*credentials(published.remoteDescription.sdp)))
+        await answered(reader, writer, check(*ice_credentials(published.remoteDescription.sdp), nominate=True))
         await until(lambda: room.engine._tcp.count == 2)
         idle, used = sorted(of(room.engine), key=lambda one: one is peer.link.address)
         for one in (idle, used):
@@ -290,17 +280,17 @@ async def test_both_ip_versions_share_one_port(room):
     sdp = published.remoteDescription.sdp
     offered = [line.split() for line in sdp.splitlines() if line.startswith("a=candidate")]
     assert [(each[2], each[4]) for each in offered] == [(kind, host) for kind in ("udp", "tcp") for host in ("127.0.0.1", "::1")]
-    known = credentials(sdp)
+    known = ice_credentials(sdp)
     loop = asyncio.get_running_loop()
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family, socket.SOCK_DGRAM) as client:
             client.setblocking(False)
             client.connect((host, room.engine.port))
-            client.send(check(*known, nominate=False))
+            client.send(check(*known))
             response = stun.parse_message(await asyncio.wait_for(loop.sock_recv(client, 2048), PATIENCE))
             assert response.attributes["XOR-MAPPED-ADDRESS"] == client.getsockname()[:2]
         reader, writer = await asyncio.open_connection(host, room.engine.port)
-        response = await answered(reader, writer, check(*known, nominate=False))
+        response = await answered(reader, writer, check(*known))
         assert response.attributes["XOR-MAPPED-ADDRESS"] == writer.get_extra_info("sockname")[:2]
         writer.close()
 

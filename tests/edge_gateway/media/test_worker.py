@@ -20,12 +20,12 @@ from services.edge_gateway.media.workers import MediaWorkers
 from shared.contracts.errors import ConfigurationError
 from shared.contracts.ids import RoomKey
 from tests.support.ports import free_port
+from tests.support.sdp import CAPTURED
 
 ROOT = Path(__file__).parents[3]
 BRIGHT = 200
 PATIENCE = 20.0
 HERE = MediaSettings(host="127.0.0.1", port=0)
-OFFER = "\r\n".join((ROOT / "tests/unit/media/sdp/chromium-offer.sdp").read_text().splitlines()) + "\r\n"
 
 in_a_worker = pytest.mark.parametrize("room", ["worker"], indirect=True)
 
@@ -205,7 +205,7 @@ async def test_offers_wait_for_a_control_process_that_reads_slowly(worker_that_r
         lambda offer: offers.update({offer.session: offer}),
     )
     pid = engine.worker_pid
-    tracks = {track.id for number in range(16) for track in (await engine.publish(f"ann-{number}", OFFER)).tracks}
+    tracks = {track.id for number in range(16) for track in (await engine.publish(f"ann-{number}", CAPTURED["chromium-offer"])).tracks}
     listeners = [f"bob-{number}" for number in range(60)]
     for listener in listeners:
         await engine.subscribe(listener, frozenset(tracks))
