@@ -1,12 +1,15 @@
 """A session's way out: what its browser is told, what that says to it, and what is reported to whoever ended the session."""
 
 from services.edge_gateway import protocol
-from services.edge_gateway.ending import Ending
+from services.edge_gateway.arrival import Arrival, Joining, Resuming
+from services.edge_gateway.ending import EndedBeforeError, Ending
+from services.edge_gateway.house import House
 from services.edge_gateway.inbox import Inbox
-from services.edge_gateway.metrics import GatewayMetrics
-from services.edge_gateway.receipts import ReceiptBook, Report
+from services.edge_gateway.protocol import CloseCode, ErrorCode, RequestRefusedError
+from services.edge_gateway.receipts import Report
+from services.edge_gateway.record import Record
 from services.edge_gateway.socket import Socket
-from shared.tracing import Span, Tracer
+from shared.tracing import Span
 
 ACK_SECONDS = 2.0
 SOON_SECONDS = 0.25
@@ -17,29 +20,25 @@ class Departure:
     """One session's.
 
     Args:
-        session: its id.
-        app: of its room.
-        receipts: where it is reported.
-        metrics: where it is counted.
-        tracer: traces it, where what ended it is traced.
+        arrival: how it came.
+        house: of the gateway.
+        record: of the session.
         socket: to its browser.
         inbox: where the browser's word comes in.
     """
 
-    def __init__(
-        self, session: str, app: int, receipts: ReceiptBook, *, metrics: GatewayMetrics, tracer: Tracer, socket: Socket, inbox: Inbox
-    ) -> None:
+    def __init__(self, arrival: Arrival, house: House, record: Record, socket: Socket, inbox: Inbox) -> None:
         self.ending: Ending | None = None
         """By what was committed; None where it ends otherwise, or only here."""
         self.leave_request: int | None = None
         """The client's own, which is answered when the session has ended."""
         self.media_stopped_at: int | None = None
         """Unix time in milliseconds; None where this gateway had no media of it."""
-        self._session = session
-        self._app = app
-        self._receipts = receipts
-        self._metrics = metrics
-        self._tracer = tracer
+        self._arrival = arrival
+        self._receipts = house.receipts
+        self._metrics = house.metrics
+        self._tracer = house.tracer
+        self._record = record
         self._span: Span | None = None
         self._report: Report | None = None
         self._socket = socket
@@ -51,7 +50,7 @@ class Departure:
         self.ending = ending
         self._trace(ending)
         if ending.wants_receipt and user is not None:
-            self._report = Report(self._receipts, self._app, ending.command, self._session, user)
+            self._report = Report(self._receipts, self._arrival.key.app, ending.command, self._arrival.session, user)
 
     def tell(self, ending: Ending) -> None:
         """Give the browser the notice, once."""
@@ -69,10 +68,30 @@ class Departure:
         elif self.ending is not None and reachable:
             self.tell(self.ending)
 
-    def refused(self, ending: Ending, user: str | None) -> None:
-        """Take note that the refusal of a resume has told the browser how the session ended."""
-        self.end(ending, user)
-        self._awaits_ack = ending.is_told
+    def refuse(self, error: RequestRefusedError) -> int:
+        """Tell the browser that it is not let in. Returns what its socket is closed with."""
+        arrival = self._arrival
+        if isinstance(arrival, Resuming) and error.code is ErrorCode.INVALID_STATE:
+            # Carried out, and overtaken by a later resume before the answer came.
+            return CloseCode.SUPERSEDED
+        self._record.refused(arrival.kind, error)
+        if isinstance(arrival, Joining) and isinstance(error, EndedBeforeError):
+            self._tell_over(arrival, error)
+            return CloseCode.ENDED
+        self._socket.send(protocol.refusal(arrival.request, error))
+        if isinstance(error, EndedBeforeError):
+            # The refusal of a resume has told the browser how the session ended.
+            self.end(error.ending, error.user)
+            self._awaits_ack = error.ending.is_told
+        return CloseCode.JOIN_REFUSED
+
+    def _tell_over(self, arrival: Joining, error: EndedBeforeError) -> None:
+        """Tell of a join that was carried out, and of the end that came before its answer: success first, then the notice."""
+        gone = {"token": arrival.token, "session": arrival.session, "attachment": 1, "codecs": [], "peers": [], "streams": []}
+        self._socket.send(protocol.result(arrival.request, gone))
+        self.media_stopped_at = self._receipts.now()
+        self.end(error.ending, error.user)
+        self.tell(error.ending)
 
     async def finish(self) -> bool | None:
         """Wait for the browser's word that its application was told, and report what is certain by then.

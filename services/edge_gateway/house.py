@@ -50,6 +50,7 @@ class House:
         """Make a session's place in the registry."""
         return Membership(
             commands=self.commands,
+            tracer=self.tracer,
             gateway=self.gateway,
             key=key,
             session=session,

@@ -17,6 +17,7 @@ from shared.contracts.errors import RefusalCode, RefusedError, SessionEndedError
 from shared.contracts.ids import RoomKey
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import JoinReply, ResumeReply
+from shared.tracing import NO_CONTEXT, Tracer, carrying
 
 log = structlog.get_logger()
 
@@ -41,6 +42,7 @@ class Membership:
     """One session's place in the registry."""
 
     commands: CommandClient
+    tracer: Tracer
     gateway: str
     key: RoomKey
     session: str
@@ -49,13 +51,24 @@ class Membership:
     expires_at: Callable[[float], int]
     """Seconds from now to Unix time in milliseconds."""
 
-    async def enter(self, arrival: Arrival) -> Admission:
+    async def enter(self, arrival: Arrival) -> Admission | RequestRefusedError:
         """Be let in, or be attached anew.
 
-        Raises:
-            EndedBeforeError: the session that is to be resumed has ended.
-            RequestRefusedError: the registry says no, or nothing; then it may still be carried out.
+        Returns:
+            The registry's answer, or why there is none. EndedBeforeError: the session that is to be resumed has ended. Where the
+            registry says nothing it may still be carried out.
         """
+        span, outcome = self.tracer.begin(arrival.kind, NO_CONTEXT, correlation=self.correlation), "admitted"
+        try:
+            with carrying(span.context):
+                return await self._ask(arrival)
+        except RequestRefusedError as error:
+            outcome = str(error.code)
+            return error
+        finally:
+            span.end(outcome=outcome)
+
+    async def _ask(self, arrival: Arrival) -> Admission:
         digest = hashlib.sha256(arrival.token.encode()).hexdigest()
         try:
             match arrival:

@@ -10,14 +10,12 @@ import asyncio
 import time
 from typing import assert_never
 
-import structlog
-
 from services.edge_gateway import protocol
 from services.edge_gateway.arrival import Arrival, Joining, Resuming
 from services.edge_gateway.departure import Departure
-from services.edge_gateway.ending import EndedBeforeError, Ending
+from services.edge_gateway.ending import Ending
 from services.edge_gateway.house import House
-from services.edge_gateway.inbox import MAX_ITEMS, Inbox
+from services.edge_gateway.inbox import Inbox
 from services.edge_gateway.items import (
     Answered,
     Closing,
@@ -39,6 +37,7 @@ from services.edge_gateway.local_media import LocalMedia
 from services.edge_gateway.media.interface import MediaRefusedError, Offer, TransportFailed
 from services.edge_gateway.membership import Admission, LeavesAs
 from services.edge_gateway.protocol import CloseCode, ErrorCode, RequestRefusedError
+from services.edge_gateway.record import Record
 from services.edge_gateway.socket import Socket
 from services.edge_gateway.stay import Stay
 from services.edge_gateway.view import Told
@@ -46,9 +45,6 @@ from shared.contracts.commands import Role
 from shared.contracts.facts import Attached, Detached, RoomFact
 from shared.contracts.reasons import LeaveReason
 from shared.contracts.replies import JoinReply, ResumeReply
-from shared.tracing import NO_CONTEXT, carrying
-
-log = structlog.get_logger()
 
 _WAITS_FOR_RESUME = Heard | SocketGone | Move | protocol.LeaveRequest
 
@@ -74,15 +70,11 @@ class Session:
         self._left_by: Event | None = None
         self._leaving_as: LeavesAs = LeaveReason.TIMED_OUT
         self._refusal: RequestRefusedError | None = None
-        self._going = False
-        """On its way out: nothing is to interrupt that."""
-        self._departure = Departure(
-            self.id, arrival.key.app, house.receipts, metrics=house.metrics, tracer=house.tracer, socket=socket, inbox=self._inbox
-        )
-        self._began = time.monotonic()
+        self._on_its_way_out = False
+        self._record = Record(self.id, arrival.key, self._correlation, house.metrics)
+        self._departure = Departure(arrival, house, self._record, socket, self._inbox)
         self._grace: asyncio.TimerHandle | None = None
         self._membership = house.membership(arrival.key, self.id, self._correlation)
-        self._log = log.bind(session=self.id, app=arrival.key.app, room=arrival.key.room, correlation=self._correlation)
         self.room = house.rooms.enter(arrival.key, self)
         self.task = asyncio.create_task(self._run())
 
@@ -132,7 +124,7 @@ class Session:
             while self._state is not State.ENDED:
                 await self._take(await self._inbox.get())
         except Exception:  # noqa: BLE001 -- a session's bug ends the session, not the gateway
-            self._log.exception("session_broken")
+            self._record.broken()
         finally:
             await self._let_go()
 
@@ -206,7 +198,8 @@ class Session:
                 case Action.TELL_ENDED:
                     self._departure.say_last_word(reachable=self._socket_lost_at is None)
                 case Action.TELL_REFUSED:
-                    self._tell_refused()
+                    assert self._refusal is not None
+                    self._close_code = self._departure.refuse(self._refusal)
                 case Action.DROP_SOCKET:
                     self._socket.close(CloseCode.SUPERSEDED)
                 case _:
@@ -218,23 +211,15 @@ class Session:
                 self._socket.send(message)
 
     def _overflowed(self) -> None:
-        if not self._going:
-            self._going = True
-            self._log.error("session_inbox_full", limit=MAX_ITEMS)
+        if not self._on_its_way_out:
+            self._on_its_way_out = True
+            self._record.overrun()
             self.task.cancel()
 
     # Coming in
 
     async def _enter(self) -> None:
-        span, outcome = self._house.tracer.begin(self._arrival.kind, NO_CONTEXT, correlation=self._correlation), "admitted"
-        try:
-            with carrying(span.context):
-                answer: Admission | RequestRefusedError = await self._membership.enter(self._arrival)
-        except RequestRefusedError as error:
-            answer, outcome = error, str(error.code)
-        finally:
-            span.end(outcome=outcome)
-        self.post(Answered(answer))
+        self.post(Answered(await self._membership.enter(self._arrival)))
 
     async def _answered(self, answer: Admission | RequestRefusedError) -> None:
         if isinstance(answer, RequestRefusedError):
@@ -257,17 +242,16 @@ class Session:
     async def _take_over(self, attachment: int, arrival: Resuming) -> bool:
         """Have older attachments on this gateway yield to this one; False where it is one itself."""
         others = [member for member in self._house.rooms.of_session(self.id) if member is not self and member.attachment is not None]
-        if any(member.attachment is not None and member.attachment > attachment for member in others):
+        newest = max((member.attachment or 0 for member in others), default=0)
+        if newest > attachment:
             await self._move(Event.SUPERSEDED)
             return False
         for member in others:
             request = Yield(self.inherit, asyncio.get_running_loop().create_future())
             member.post(request)
             await request.answered
-        # It was elsewhere meanwhile, which has not been heard of here; what it has of media is of there.
-        outdated = max((member.attachment or 0 for member in others), default=0) < arrival.known
-        if self._media is not None and (outdated or "subscribe" in self._media.lost):
-            # The client begins anew, with both connections.
+        # Who was elsewhere meanwhile, which is not heard of here yet, has media of there; who lost a connection begins anew with both.
+        if self._media is not None and (newest < arrival.known or "subscribe" in self._media.lost):
             await self._media.stop()
             self._house.rooms.stopped(self._media.engine_id)
             self._media, self._inherited = None, False
@@ -293,45 +277,17 @@ class Session:
             media=self._media,
             post=self.post,
         )
-        self._log = self._log.bind(user=user, attachment=attachment)
         was = self._state
         await self._move(Event.ADMITTED)
-        seconds = time.monotonic() - self._began
-        self._house.metrics.admitted(self._arrival.kind, seconds)
-        duration_ms = round(seconds * 1000, 1)
+        self._record.admitted(self._arrival.kind, user, attachment)
         if was is State.JOINING:
             self._socket.send(protocol.result(self._arrival.request, {"token": self._arrival.token, **self._stay.describe()}))
-            self._log.info("session_joined", role=role, duration_ms=duration_ms)
+            self._record.joined(role)
         elif was is State.RESUMING:
             media = self._media.describe() if self._inherited else {"media": False, "published": None, "auxiliary": None}
             self._socket.send(protocol.result(self._arrival.request, {"role": role, **media, **self._stay.describe()}))
             self._tell(*self._stay.open_offer())
-            self._log.info("session_resumed", role=role, media=self._inherited, duration_ms=duration_ms)
-
-    def _tell_refused(self) -> None:
-        error, arrival = self._refusal, self._arrival
-        assert error is not None
-        if isinstance(arrival, Resuming) and error.code is ErrorCode.INVALID_STATE:
-            # Carried out, and overtaken by a later resume before the answer came.
-            self._socket.close(CloseCode.SUPERSEDED)
-            return
-        self._house.metrics.refused(arrival.kind, error.code)
-        self._log.info("session_refused", code=error.code, reason=error.message)
-        if isinstance(arrival, Joining) and isinstance(error, EndedBeforeError):
-            self._tell_over(arrival, error)
-            return
-        self._socket.send(protocol.refusal(arrival.request, error))
-        self._close_code = CloseCode.JOIN_REFUSED
-        if isinstance(error, EndedBeforeError):
-            self._departure.refused(error.ending, error.user)
-
-    def _tell_over(self, arrival: Joining, error: EndedBeforeError) -> None:
-        """Tell of a join that was carried out, and of the end that came before its answer: success first, then the notice."""
-        gone = {"token": arrival.token, "session": self.id, "attachment": 1, "codecs": [], "peers": [], "streams": []}
-        self._socket.send(protocol.result(arrival.request, gone))
-        self._departure.media_stopped_at = self._house.receipts.now()
-        self._departure.end(error.ending, error.user)
-        self._departure.tell(error.ending)
+            self._record.resumed(role, media=self._inherited)
 
     # Being in
 
@@ -423,7 +379,7 @@ class Session:
 
     async def _let_go(self) -> None:
         """The one exit: media stopped, the others told, the browser told and heard, the socket closed, one line written."""
-        self._going = True
+        self._on_its_way_out = True
         await self._stop_media()
         self._house.rooms.exit(self)
         if self._heir is not None:
@@ -436,17 +392,9 @@ class Session:
         told = await self._departure.finish()
         self._socket.close(CloseCode.GOING_AWAY if broken else self._close_code)
         self._inbox.clear()
-        self._log_end(told=told)
-
-    def _log_end(self, *, told: bool | None) -> None:
-        seconds = round(time.monotonic() - self._began, 3)
-        departed = self._house.metrics.departed
         if (ending := self._departure.ending) is not None:
-            departed(ending.reason)
-            self._log.info("session_ended", reason=ending.reason, cause=ending.correlation, told=told, seconds=seconds)
+            self._record.ended(ending.reason, ending.correlation, told=told)
         elif self._left_by in (Event.YIELD, Event.SUPERSEDED, Event.DETACHED, Event.CLOSING):
-            departed("moved")
-            self._log.info("session_let_go", why=self._left_by.name.lower(), seconds=seconds)
+            self._record.let_go(self._left_by.name.lower())
         elif self._stay is not None:
-            departed(self._leaving_as)
-            self._log.info("session_ended", reason=self._leaving_as, cause=self._correlation, told=told, seconds=seconds)
+            self._record.ended(self._leaving_as, self._correlation, told=told)
