@@ -13,7 +13,7 @@ from typing import Any
 
 from stagedoor_client import RefusedError, SignallingClient
 
-from cli.arguments import Commands, add_app, required_app
+from cli.arguments import Commands, add_app
 from shared.auth import tc3
 from shared.auth.apps import App
 from shared.auth.settings import CredentialSettings
@@ -45,10 +45,7 @@ def add_to(commands: Commands) -> None:
 
 async def run(arguments: argparse.Namespace) -> int:
     """Join, remove, and wait to be told."""
-    number = required_app(arguments)
-    app = CredentialSettings.load().apps().app(number)
-    if app is None or not app.credentials:
-        raise ConfigurationError(f"app {number} is not configured, or has no credential of the server API")
+    app = _app(arguments.app)
     user = room = f"check-{secrets.token_hex(8)}"
     step = "joining"
     try:
@@ -65,6 +62,14 @@ async def run(arguments: argparse.Namespace) -> int:
     (session,) = reply["Removed"]
     print(f"removed  {arguments.admin}  {session['State']}")
     return 0
+
+
+def _app(number: int | None) -> App:
+    """Return the app to try, the first one that can be where none is named."""
+    for app in CredentialSettings.load().apps().callers():
+        if number in (None, app.sdk_app_id):
+            return app
+    raise ConfigurationError(f"{'no app' if number is None else f'app {number}'} is configured with a credential of the server API")
 
 
 async def _hear(client: SignallingClient) -> None:

@@ -1,6 +1,6 @@
 """The apps that are served, and their secrets, which no representation shows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -62,6 +62,10 @@ class Apps:
     def app(self, sdk_app_id: int) -> App | None:
         """Find an app by its id."""
         return self._by_id.get(sdk_app_id)
+
+    def callers(self) -> Iterator[App]:
+        """Go through the apps that may call the server API."""
+        return (app for app in self._by_id.values() if app.credentials)
 
     def credential(self, secret_id: str) -> tuple[App, str] | None:
         """Find the app that a SecretId belongs to, and its SecretKey."""

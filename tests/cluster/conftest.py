@@ -47,6 +47,7 @@ def values(tag, **more):
     return {
         "image": {"repository": os.environ.get("STAGEDOOR_TEST_IMAGES", "localhost/stagedoor"), "tag": tag},
         "apps": {"existingSecret": "app"},
+        "metrics": {"enabled": True},
         "bus": {"url": "nats://nats:4222", "token": {"existingSecret": "bus"}},
         "roomRegistry": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
         "adminApi": {"ingress": ingress, "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}},

@@ -44,7 +44,9 @@ def _of_object(each: Object) -> Iterator[str]:
     if each["kind"] == "Secret":
         yield "a secret in the release's own objects"
     for labels in (each["metadata"]["labels"], each.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {})):
-        yield from (f"label {name} is not one of ours" for name in sorted(set(labels) - LABELS))
+        # Prometheus' operator is told which PodMonitors are its by labels of its own.
+        if each["kind"] != "PodMonitor":
+            yield from (f"label {name} is not one of ours" for name in sorted(set(labels) - LABELS))
         yield from (f"label {name}={value} is no label" for name, value in labels.items() if not _VALUE.fullmatch(value))
     yield from (f"port {port} says no protocol" for port in _ports(each) if "protocol" not in port)
 

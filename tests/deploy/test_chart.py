@@ -65,10 +65,12 @@ def test_the_longest_release_name_keeps_our_rules(chart):
 
 
 def test_kubernetes_knows_what_is_rendered(chart):
-    """Every field of every object, in each version that the chart is for."""
+    """Every field of every object, in each version that the chart is for; a PodMonitor is Prometheus' operator's."""
     # The library reads its definitions, some MB, anew for each object.
     kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.utils.schema_contents)
-    texts = {json.dumps(each, sort_keys=True) for path in EXAMPLES for each in render(chart, values_of(path))}
+    texts = {
+        json.dumps(each, sort_keys=True) for path in EXAMPLES for each in render(chart, values_of(path)) if each["kind"] != "PodMonitor"
+    }
     for version in KUBERNETES:
         for text in texts:
             kubernetes_validate.validate(json.loads(text), version, strict=True)
@@ -124,6 +126,8 @@ def _set(node, path, value):
     ("values", "words"),
     [
         ({"apps": {"existingSecret": ""}}, "apps.existingSecret is required"),
+        ({"apps": {"file": {"existingSecret": "apps"}}}, "one of them"),
+        ({"apps": {"file": {"apps": []}}}, "apps"),
         ({"bus": {"url": ""}}, "where is NATS"),
         ({"bus": {"url": "nats://user:password@nats:4222"}}, "bus"),
         ({"bus": {"url": "http://nats"}}, "bus"),
@@ -135,6 +139,14 @@ def _set(node, path, value):
         ({"edgeGateway": {"media": {"nodePort": 8082}}}, "nodePort"),
         ({"edgeGateway": {"media": {"port": 443}}}, "port"),
         ({"edgeGateway": {"media": {"advertise": "rooms.example"}}}, "advertise"),
+        ({"edgeGateway": {"media": {"engine": "fast"}}}, "engine"),
+        ({"edgeGateway": {"media": {"tcpConnections": -1}}}, "tcpConnections"),
+        ({"edgeGateway": {"turn": {"urls": "turn:turn.example"}}}, "turn.existingSecret is required"),
+        ({"edgeGateway": {"turn": {"urls": "turn.example"}}}, "urls"),
+        ({"edgeGateway": {"turn": {"secret": "in the open"}}}, "secret"),
+        ({"edgeGateway": {"autoscaling": {"enabled": True}}}, "metrics.enabled is required"),
+        ({"metrics": {"discovery": "service"}}, "discovery"),
+        ({"metrics": {"interval": "often"}}, "interval"),
         ({"edgeGateway": {"replicas": 0}}, "replicas"),
         ({"edgeGateway": {"podDisruptionBudget": {"maxUnavailable": 0}}}, "maxUnavailable"),
         ({"edgeGateway": {"ingress": {"enabled": True}}}, "host"),
@@ -168,7 +180,17 @@ def test_a_service_is_told_what_its_settings_take(chart, monkeypatch):
                 environment.setenv(name, value if isinstance(value, str) else secret)
             loaded = settings.load()
             own = {name: field.default for name, field in settings.model_fields.items()}
-        for name in ("port", "isolation_grace", "isolation_margin", "reconnect_grace", "media_port", "joins_per_second"):
+        for name in (
+            "port",
+            "isolation_grace",
+            "isolation_margin",
+            "reconnect_grace",
+            "media_port",
+            "joins_per_second",
+            "media_tcp_connections",
+            "media_engine",
+            "turn_seconds",
+        ):
             assert name not in own or getattr(loaded, name) == own[name], (component, name)
 
 
@@ -187,6 +209,98 @@ def test_a_service_sees_its_own_seed_and_no_other(chart):
         (mount,) = pod["containers"][0]["volumeMounts"]
         assert told["STAGEDOOR_NATS_NKEY_FILE"] == f"{mount['mountPath']}/seed"
         assert told["STAGEDOOR_NATS_CA_FILE"] == f"{mount['mountPath']}/ca.crt"
+
+
+def test_apps_of_a_file_come_as_a_directory(chart):
+    """So that a pod sees what changes; gateways may have a file of their own, without credentials; registries have none."""
+    file = {"existingSecret": "apps", "gatewayKey": "gateways.json"}
+    objects = render(chart, merged(LEAST, {"apps": {"existingSecret": "", "file": file}}))
+    assert not list(complaints(objects))
+    keys = {"room-registry": None, "admin-api": "apps.json", "edge-gateway": "gateways.json", "check": "apps.json"}
+    for each in objects:
+        if (pod := pod_of(each)) is None:
+            continue
+        key, (container,) = keys.pop(each["metadata"]["labels"]["app.kubernetes.io/component"]), pod["containers"]
+        told = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert not {"STAGEDOOR_SDK_APP_ID", "STAGEDOOR_SECRET_KEY", "STAGEDOOR_SECRET_ID", "STAGEDOOR_API_SECRET_KEY"} & set(told)
+        if key is None:
+            assert "STAGEDOOR_APPS_FILE" not in told
+            assert "volumes" not in pod
+            continue
+        (volume,), (mount,) = pod["volumes"], container["volumeMounts"]
+        assert volume["secret"]["secretName"] == "apps"
+        assert volume["secret"]["items"] == [{"key": key, "path": "apps.json"}]
+        assert "subPath" not in mount
+        assert told["STAGEDOOR_APPS_FILE"] == f"{mount['mountPath']}/apps.json"
+    assert not keys
+
+
+def test_metrics_have_a_port_of_their_own(chart):
+    """On each pod; an ingress and the Services do not lead there, and the NetworkPolicies let nobody from outside the cluster in."""
+    objects = render(chart, merged(LEAST, NODE_PORT, {"metrics": {"enabled": True}}))
+    assert not list(complaints(objects))
+    for each in objects:
+        if each["kind"] in {"Deployment", "StatefulSet"}:
+            template = each["spec"]["template"]
+            ports = {port["name"]: port["containerPort"] for port in template["spec"]["containers"][0]["ports"]}
+            assert template["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
+            assert template["metadata"]["annotations"]["prometheus.io/scrape"] == "true"
+            assert env(objects, each["metadata"]["name"])["STAGEDOOR_METRICS_PORT"] == str(ports["metrics"])
+        elif each["kind"] == "Service":
+            assert "metrics" not in {port["targetPort"] for port in each["spec"]["ports"]}
+    for name in ("room-registry", "admin-api", "edge-gateway"):
+        (rule,) = [
+            rule for rule in one(objects, "NetworkPolicy", name)["spec"]["ingress"] if "metrics" in {port["port"] for port in rule["ports"]}
+        ]
+        assert rule == {"ports": [{"port": "metrics", "protocol": "TCP"}], "from": [{"namespaceSelector": {}}]}
+
+
+def test_metrics_are_off_unless_asked_for(chart):
+    """A port of a node's is nothing to open by the way."""
+    for each in ("room-registry", "admin-api", "edge-gateway"):
+        assert not [name for name in env(render(chart, LEAST), each) if "METRICS" in name]
+
+
+def test_prometheus_operator_finds_the_pods(chart):
+    """By labels that all pods have; and the alerts' name of the job comes from one of them."""
+    objects = render(
+        chart, merged(LEAST, {"metrics": {"enabled": True, "discovery": "podMonitor", "podMonitorLabels": {"release": "prometheus"}}})
+    )
+    (monitor,) = [each for each in objects if each["kind"] == "PodMonitor"]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    workloads = [each["spec"]["template"] for each in objects if each["kind"] in {"Deployment", "StatefulSet"}]
+    for template in workloads:
+        assert "annotations" not in template["metadata"]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        assert template["metadata"]["labels"][monitor["spec"]["jobLabel"]].startswith("stagedoor")
+        assert endpoint["port"] in {port["name"] for port in template["spec"]["containers"][0]["ports"]}
+
+
+def test_gateways_know_turn_servers_by_reference(chart):
+    """The secret that they share comes from a Secret, and nobody else has it."""
+    objects = render(chart, merged(LEAST, {"edgeGateway": {"turn": {"urls": "turn:turn.example:3478", "existingSecret": "turn"}}}))
+    assert not list(complaints(objects))
+    told = env(objects, "edge-gateway")
+    assert told["STAGEDOOR_TURN_URLS"] == "turn:turn.example:3478"
+    assert told["STAGEDOOR_TURN_SECRET"] == {"secretKeyRef": {"name": "turn", "key": "turn-secret"}}
+    assert not [name for name in env(objects, "admin-api") if "TURN" in name]
+
+
+@pytest.mark.parametrize("connections", [0, 200])
+def test_media_over_tcp_has_the_same_ports(chart, connections):
+    """In the pod, the Service and the NetworkPolicy; or none at all."""
+    objects = render(chart, merged(LEAST, NODE_PORT, {"edgeGateway": {"media": {"workers": 2, "tcpConnections": connections}}}))
+    assert not list(complaints(objects))
+    assert env(objects, "edge-gateway")["STAGEDOOR_MEDIA_TCP_CONNECTIONS"] == str(connections)
+    wanted = [30082, 30083] if connections else []
+    container = pod_of(one(objects, "StatefulSet", "edge-gateway"))["containers"][0]
+    tcp = {port["name"]: port["containerPort"] for port in container["ports"] if port["protocol"] == "TCP" and port["name"] != "http"}
+    assert list(tcp.values()) == wanted
+    service = [port for port in one(objects, "Service", "edge-gateway-media")["spec"]["ports"] if port["protocol"] == "TCP"]
+    assert [(port["port"], port["nodePort"], tcp[port["targetPort"]]) for port in service] == [(port,) * 3 for port in wanted]
+    rules = [port for rule in one(objects, "NetworkPolicy", "edge-gateway")["spec"]["ingress"] for port in rule["ports"]]
+    assert [port["port"] for port in rules if port["protocol"] == "TCP" and port["port"] != "http"] == list(tcp)
 
 
 def test_who_needs_no_secret_sees_none(chart):
@@ -213,9 +327,10 @@ def test_browsers_are_told_where_a_gateway_listens(chart, mode, port, advertised
     media = [each for each in objects if each["kind"] == "Service" and each["metadata"]["name"].endswith("-media")]
     assert [each["spec"]["type"] for each in media] == ([service] if service else [])
     if service:
-        assert [each["port"] for each in media[0]["spec"]["ports"]] == [port, port + 1]
+        led = [each for each in media[0]["spec"]["ports"] if each["protocol"] == "UDP"]
+        assert [each["port"] for each in led] == [port, port + 1]
     if service == "NodePort":
-        assert [each["nodePort"] for each in media[0]["spec"]["ports"]] == [port, port + 1]
+        assert [each["nodePort"] for each in led] == [port, port + 1]
         assert media[0]["spec"]["externalTrafficPolicy"] == "Local"
 
 
@@ -237,7 +352,7 @@ def test_an_address_that_is_named_is_the_one_that_browsers_are_told(chart):
 )
 def test_only_who_has_another_gateway_drains_to_it(chart, gateway, drain):
     """And a pod is not killed while it does."""
-    objects = render(chart, merged(LEAST, {"edgeGateway": gateway}))
+    objects = render(chart, merged(LEAST, {"edgeGateway": gateway, "metrics": {"enabled": True}}))
     assert env(objects, "edge-gateway")["STAGEDOOR_DRAIN_SECONDS"] == drain
     assert not list(complaints(objects))
 
@@ -276,8 +391,10 @@ def test_an_ingress_leads_to_what_is_meant_for_the_outside(chart):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, ["UDP 8082 on each node", "None for signalling yet"]),
-        (merged(NODE_PORT, {"edgeGateway": {"media": {"workers": 3}}}), ["UDP 30082 to 30084 on each node"]),
+        ({}, ["UDP and TCP 8082 on each node", "None for signalling yet"]),
+        (merged(NODE_PORT, {"edgeGateway": {"media": {"workers": 3}}}), ["UDP and TCP 30082 to 30084 on each node"]),
+        ({"edgeGateway": {"media": {"tcpConnections": 0}}}, ["UDP 8082 on each node"]),
+        ({"metrics": {"enabled": True}}, ["Metrics are at port 9464 of those nodes"]),
         (CLUSTER_IP, ["to the gateways' pods"]),
         ({"edgeGateway": {"replicas": 2}}, ["More than one gateway"]),
         ({"edgeGateway": {"media": {"advertise": "192.0.2.1"}}}, ["send media to 192.0.2.1"]),

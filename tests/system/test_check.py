@@ -1,5 +1,9 @@
 """`stagedoor check` says whether an installation works."""
 
+import json
+
+from tests.system.conftest import API_SECRET, APP, SECRET, SECRET_ID
+
 
 async def test_a_working_installation_passes(system):
     """A join, a removal by the server API, and the notice: one line each."""
@@ -24,6 +28,23 @@ async def test_a_gateway_that_is_not_there_is_named(system):
     code, printed = await check(system)
     assert code == 1
     assert "joining: " in printed
+
+
+async def test_of_a_file_of_apps_any_is_tried(system, monkeypatch, tmp_path):
+    """The first that may call the server API, where none is named."""
+    path = tmp_path / "apps.json"
+    own = {"sdk_app_id": APP, "secret_key": SECRET, "credentials": {SECRET_ID: API_SECRET}}
+    path.write_text(json.dumps({"apps": [{"sdk_app_id": APP + 1, "secret_key": "another"}, own]}))
+    monkeypatch.setattr(type(system), "environment", property(described_by(path, type(system).environment.fget)))
+    code, printed = await check(system)
+    assert code == 0, printed
+
+
+def described_by(path, environment):
+    described = ("STAGEDOOR_SDK_APP_ID", "STAGEDOOR_SECRET_KEY", "STAGEDOOR_SECRET_ID", "STAGEDOOR_API_SECRET_KEY")
+    return lambda system: (
+        {name: value for name, value in environment(system).items() if name not in described} | {"STAGEDOOR_APPS_FILE": str(path)}
+    )
 
 
 def wrong(environment):

@@ -70,6 +70,11 @@ nats://{{ $name }}:{{ .Values.networkPolicy.natsPort }}
 - { name: STAGEDOOR_NATS_CA_FILE, value: /run/stagedoor/bus/ca.crt }
 {{- end }}
 - { name: STAGEDOOR_PORT, value: {{ .values.port | quote }} }
+{{- if .root.Values.metrics.enabled }}
+# A port of its own, at the pod's own address.
+- { name: STAGEDOOR_METRICS_HOST, valueFrom: { fieldRef: { fieldPath: status.podIP } } }
+- { name: STAGEDOOR_METRICS_PORT, value: {{ .root.Values.metrics.port | quote }} }
+{{- end }}
 - { name: STAGEDOOR_LOG_LEVEL, value: {{ .root.Values.logLevel | quote }} }
 - { name: STAGEDOOR_STOP_SECONDS, value: {{ .values.stopSeconds | quote }} }
 {{- range $name, $value := .values.settings }}
@@ -77,10 +82,75 @@ nats://{{ $name }}:{{ .Values.networkPolicy.natsPort }}
 {{- end }}
 {{- end -}}
 
-{{/* A secret of the app: called with a list of the root, the variable and the Secret's key. */}}
-{{- define "stagedoor.env.app" -}}
-- name: {{ index . 1 }}
-  valueFrom: { secretKeyRef: { name: {{ required "apps.existingSecret is required: the Secret with the app's keys" (index . 0).Values.apps.existingSecret }}, key: {{ index . 2 }} } }
+{{/* How a service knows the apps, or the one app: called with a dict of `root` and `component`. */}}
+{{- define "stagedoor.env.apps" -}}
+{{- $apps := .root.Values.apps -}}
+{{- if eq (empty $apps.existingSecret) (empty $apps.file.existingSecret) -}}
+{{- fail "apps.existingSecret is required, the Secret with the app's keys, or apps.file.existingSecret, the one with a file of apps: one of them" -}}
+{{- end -}}
+{{- if $apps.file.existingSecret }}
+- { name: STAGEDOOR_APPS_FILE, value: /run/stagedoor/apps/apps.json }
+{{- else }}
+{{- $keys := dict "STAGEDOOR_SDK_APP_ID" "sdk-app-id" "STAGEDOOR_SECRET_KEY" "secret-key" -}}
+{{- if ne .component "edge-gateway" -}}
+{{- $keys = merge $keys (dict "STAGEDOOR_SECRET_ID" "secret-id" "STAGEDOOR_API_SECRET_KEY" "api-secret-key") -}}
+{{- end -}}
+{{- range $name, $key := $keys }}
+- name: {{ $name }}
+  valueFrom: { secretKeyRef: { name: {{ $apps.existingSecret }}, key: {{ $key }} } }
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The key of the file of apps that a service sees; nothing where it sees none. */}}
+{{- define "stagedoor.apps.key" -}}
+{{- $file := .root.Values.apps.file -}}
+{{- if and $file.existingSecret (ne .component "room-registry") -}}
+{{- and (eq .component "edge-gateway") $file.gatewayKey | default $file.key -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What a service sees of Secrets as files: called with a dict of `root`, `component` and whether it is on the bus, `bus`. */}}
+{{- define "stagedoor.volumes" -}}
+{{- $bus := .root.Values.bus }}
+{{- if and .bus (or $bus.nkeys.existingSecret $bus.ca.existingSecret) }}
+- name: bus
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- with $bus.nkeys.existingSecret }}
+      - secret: { name: {{ . }}, items: [{ key: {{ index $bus.nkeys (camelcase $.component | untitle) }}, path: seed }] }
+      {{- end }}
+      {{- with $bus.ca.existingSecret }}
+      - secret: { name: {{ . }}, items: [{ key: {{ $bus.ca.key }}, path: ca.crt }] }
+      {{- end }}
+{{- end }}
+{{- with include "stagedoor.apps.key" . }}
+- name: apps
+  secret: { secretName: {{ $.root.Values.apps.file.existingSecret }}, defaultMode: 0440, items: [{ key: {{ . }}, path: apps.json }] }
+{{- end }}
+{{- end -}}
+
+{{/* Where it sees them. A whole directory: of a single file a pod would never see the next content. */}}
+{{- define "stagedoor.volumeMounts" -}}
+{{- if and .bus (or .root.Values.bus.nkeys.existingSecret .root.Values.bus.ca.existingSecret) }}
+- { name: bus, mountPath: /run/stagedoor/bus, readOnly: true }
+{{- end }}
+{{- if include "stagedoor.apps.key" . }}
+- { name: apps, mountPath: /run/stagedoor/apps, readOnly: true }
+{{- end }}
+{{- end -}}
+
+{{/* Of pods: what was asked for, and what has them scraped. */}}
+{{- define "stagedoor.annotations" -}}
+{{- $annotations := dict -}}
+{{- $metrics := .root.Values.metrics -}}
+{{- if and $metrics.enabled (eq $metrics.discovery "annotations") -}}
+{{- $annotations = dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString $metrics.port) "prometheus.io/path" "/metrics" -}}
+{{- end -}}
+{{- with merge (deepCopy .values.podAnnotations) $annotations -}}
+annotations: {{- toYaml . | nindent 2 }}
+{{- end -}}
 {{- end -}}
 
 {{/* Seconds between a pod's removal and SIGTERM: whoever leads requests here has to hear of it. */}}
@@ -130,19 +200,8 @@ nodeSelector: {{- toYaml . | nindent 2 }}
 {{- with .values.tolerations }}
 tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- $bus := .root.Values.bus }}
-{{- if or $bus.nkeys.existingSecret $bus.ca.existingSecret }}
-volumes:
-  - name: bus
-    projected:
-      defaultMode: 0440
-      sources:
-        {{- with $bus.nkeys.existingSecret }}
-        - secret: { name: {{ . }}, items: [{ key: {{ index $bus.nkeys (camelcase $.component | untitle) }}, path: seed }] }
-        {{- end }}
-        {{- with $bus.ca.existingSecret }}
-        - secret: { name: {{ . }}, items: [{ key: {{ $bus.ca.key }}, path: ca.crt }] }
-        {{- end }}
+{{- with include "stagedoor.volumes" (merge (dict "bus" true) .) | trim }}
+volumes: {{- . | nindent 2 }}
 {{- end }}
 topologySpreadConstraints:
   - maxSkew: 1
@@ -161,9 +220,8 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities: { drop: [ALL] }
 resources: {{- toYaml .values.resources | nindent 2 }}
-{{- if or .root.Values.bus.nkeys.existingSecret .root.Values.bus.ca.existingSecret }}
-volumeMounts:
-  - { name: bus, mountPath: /run/stagedoor/bus, readOnly: true }
+{{- with include "stagedoor.volumeMounts" (merge (dict "bus" true) .) | trim }}
+volumeMounts: {{- . | nindent 2 }}
 {{- end }}
 lifecycle:
   preStop: { sleep: { seconds: {{ include "stagedoor.preStopSeconds" .root }} } }
@@ -183,6 +241,13 @@ readinessProbe:
   periodSeconds: 3
   timeoutSeconds: 3
   failureThreshold: 2
+{{- end -}}
+
+{{/* Beside HTTP: the port that metrics are read from. */}}
+{{- define "stagedoor.ports.metrics" -}}
+{{- if .Values.metrics.enabled }}
+- { name: metrics, containerPort: {{ .Values.metrics.port }}, protocol: TCP }
+{{- end }}
 {{- end -}}
 
 {{/* No two pods of a service on one node, as far as there are nodes; called with a dict of `root`, `component` and `required`. */}}
