@@ -10,6 +10,7 @@ Needed: `KUBECONFIG`, kubectl, images that the cluster has, and a machine that r
 
 import asyncio
 import contextlib
+import json
 import os
 import secrets
 from pathlib import Path
@@ -17,9 +18,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.cluster.bus import Bus
 from tests.cluster.kube import Kube, Release
 from tests.cluster.load import Ingress, Load
-from tests.faults.installation import API_SECRET, APP, BUS_TOKEN, SECRET, SECRET_ID
+from tests.faults.installation import API_SECRET, APP, SECRET, SECRET_ID
 from tests.support.proxy import Proxy
 
 HERE = Path(__file__).parent
@@ -46,9 +48,9 @@ def values(tag, **more):
     }
     return {
         "image": {"repository": os.environ.get("STAGEDOOR_TEST_IMAGES", "localhost/stagedoor"), "tag": tag},
-        "apps": {"existingSecret": "app"},
+        "apps": {"file": {"existingSecret": "apps", "gatewayKey": "gateways.json"}},
         "metrics": {"enabled": True},
-        "bus": {"url": "nats://nats:4222", "token": {"existingSecret": "bus"}},
+        "bus": {"url": "tls://nats:4222", "nkeys": {"existingSecret": "nkeys"}, "ca": {"existingSecret": "nkeys", "key": "ca.pem"}},
         "roomRegistry": {"resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}},
         "adminApi": {"ingress": ingress, "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}}},
         "edgeGateway": gateway | more,
@@ -61,17 +63,22 @@ def tags():
     return os.environ.get("STAGEDOOR_TEST_TAGS", "1 2").split()
 
 
+@pytest.fixture(scope="session")
+def bus(tmp_path_factory):
+    """The keys of the bus."""
+    return Bus(tmp_path_factory.mktemp("bus"))
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def kube():
+async def kube(bus, tmp_path_factory):
     """A namespace of the run's own, with a bus and the secrets; it is deleted in the end."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("KUBECONFIG says which cluster; see tests/cluster/conftest.py")
     it = Kube(f"stagedoor-{secrets.token_hex(3)}")
     await it.kubectl("create", "namespace", it.namespace)
     try:
-        app = {"sdk-app-id": str(APP), "secret-key": SECRET, "secret-id": SECRET_ID, "api-secret-key": API_SECRET}
-        for name, content in {"app": app, "bus": {"token": BUS_TOKEN}}.items():
-            await it.kubectl("create", "secret", "generic", name, *(f"--from-literal={key}={value}" for key, value in content.items()))
+        for name, files in {"nats": bus.of_the_server(), "nkeys": bus.of_the_services(), "apps": apps(tmp_path_factory)}.items():
+            await it.kubectl("create", "secret", "generic", name, *(f"--from-file={path}" for path in files))
         (node, *_others) = [each["metadata"]["labels"]["kubernetes.io/hostname"] for each in await it.get("nodes")]
         manifest = (HERE / "nats.yaml").read_text()
         await it.apply(
@@ -84,6 +91,15 @@ async def kube():
     finally:
         if not os.environ.get("STAGEDOOR_TEST_KEEP"):
             await it.kubectl("delete", "namespace", it.namespace, "--wait=false")
+
+
+def apps(tmp_path_factory):
+    """Write the file of apps, and the one without credentials."""
+    directory = tmp_path_factory.mktemp("apps")
+    app = {"sdk_app_id": APP, "secret_key": SECRET}
+    for name, more in {"apps.json": {"credentials": {SECRET_ID: API_SECRET}}, "gateways.json": {}}.items():
+        (directory / name).write_text(json.dumps({"apps": [app | more]}))
+    return sorted(directory.iterdir())
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -111,7 +127,7 @@ async def ingress(release):
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def load(ingress, kube, tmp_path):
+async def load(ingress, kube, bus, tmp_path):
     """People and back ends, from the test's beginning to its end, and then nothing that was promised may be broken."""
     it = Load(tmp_path, ingress.address)
     it.start()
@@ -120,7 +136,7 @@ async def load(ingress, kube, tmp_path):
         yield it
     finally:
         (nats,) = await kube.get("pods", "-l", "app=nats")
-        it.violations, it.history = await it.end(f"nats://{nats['status']['podIP']}:4222")
+        it.violations, it.history = await it.end(lambda: bus.connect(nats["status"]["podIP"]))
         print(f"seen: {it.journal.counts}")  # noqa: T201 -- for who runs it
     assert not it.violations, "\n".join(map(str, it.violations[:5]))
     for look in it.checks:

@@ -5,13 +5,11 @@ import contextlib
 import random
 import secrets
 
-import nats
-
 from tests.cluster.kube import KubectlError
 from tests.faults.checker import check
 from tests.faults.collecting import collect
 from tests.faults.history import History
-from tests.faults.installation import APP, BUS_TOKEN
+from tests.faults.installation import APP
 from tests.faults.journal import Journal
 from tests.faults.operators import BackEnd
 from tests.faults.visitor import Plan, Visitor
@@ -86,7 +84,7 @@ class Load:
             visitor.cut()
 
     async def end(self, bus):
-        """Have everybody leave, and hold what was seen against the streams. Returns violations and what back ends were answered."""
+        """Have everybody leave, and hold what was seen against the streams, read over the connection that ``bus`` makes."""
         self._tasks.pop().cancel()
         for visitor in self.visitors:
             visitor.calm = True
@@ -100,7 +98,7 @@ class Load:
         for task in self._tasks:
             task.cancel()
         await self.back_end.close()
-        connection = await nats.connect(bus, token=BUS_TOKEN)
+        connection = await bus()
         await collect(connection, self.directory)
         await connection.close()
         self.journal.close()
