@@ -19,9 +19,10 @@ import pytest
 import pytest_asyncio
 
 from tests.cluster.bus import Bus
+from tests.cluster.ingress import Ingress
 from tests.cluster.kube import Kube, Release
-from tests.cluster.load import Ingress, Load
 from tests.faults.installation import API_SECRET, APP, SECRET, SECRET_ID
+from tests.faults.steady import Load
 from tests.support.proxy import Proxy
 
 HERE = Path(__file__).parent
@@ -129,7 +130,8 @@ async def ingress(release):
 @pytest_asyncio.fixture(loop_scope="session")
 async def load(ingress, kube, bus, tmp_path):
     """People and back ends, from the test's beginning to its end, and then nothing that was promised may be broken."""
-    it = Load(tmp_path, ingress.address)
+    url = f"http://{ingress.address}"
+    it = Load(tmp_path, lambda: {"proxy": url}, lambda: [f"{url}/"])
     it.start()
     try:
         await kube.until(lambda: asyncio.sleep(0, it.journal.counts.get("joined", 0) >= len(it.visitors)), "everybody has come")

@@ -13,12 +13,10 @@ from tests.browser.chromium import FAKE_DEVICES, chromium
 from tests.browser.conftest import WATCH
 from tests.browser.visitors import BANNED, Application, is_out
 from tests.cluster.conftest import values
-from tests.cluster.load import FINE
 from tests.faults.installation import APP, SECRET
 from tests.faults.journal import Journal
 from tests.faults.operators import BackEnd
-
-ORDINARY = {"left", "removed", "replaced"}
+from tests.faults.steady import endings, harms
 
 
 class Signer:
@@ -42,16 +40,12 @@ def restarts(pods):
 
 def nobody_was_harmed(load):
     """Every call was answered, and every session ended as somebody wanted."""
-    answers = [entry["outcome"] for entry in load.history.log if entry["what"] == "operation"]
-    assert answers
-    assert set(answers) <= set(FINE)
-    nobody_timed_out(load)
+    assert not harms(load.history)
 
 
 def nobody_timed_out(load):
     """Every session ended as somebody wanted."""
-    ended = [fact for message in load.history.stream for fact in message.body.get("facts", []) if fact["kind"] == "left"]
-    assert {fact["reason"] for fact in ended} <= ORDINARY
+    assert not endings(load.history)
 
 
 async def test_an_installation_works(release):

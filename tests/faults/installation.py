@@ -103,6 +103,17 @@ class Member:
         if self._process is not None and self._process.returncode is None:
             self._process.send_signal(number)
 
+    async def replace(self, seconds):
+        """End it gracefully, and have it started again; returns its exit code.
+
+        Raises:
+            TimeoutError: it took longer.
+        """
+        process = self._process
+        process.terminate()
+        async with asyncio.timeout(seconds):
+            return await process.wait()
+
     def send_to_media(self, number):
         """Send a signal to a gateway's media workers; return their process ids."""
         workers = [] if self._process is None else media_workers(self._process.pid)

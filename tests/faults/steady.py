@@ -1,11 +1,10 @@
-"""People and back ends at an installation in a cluster, through a proxy before it; all that they see is written down."""
+"""A steady load: people who stay, and back ends that remove them; all that they see is written down, and held against the streams."""
 
 import asyncio
 import contextlib
 import random
 import secrets
 
-from tests.cluster.kube import KubectlError
 from tests.faults.checker import check
 from tests.faults.collecting import collect
 from tests.faults.history import History
@@ -14,59 +13,39 @@ from tests.faults.journal import Journal
 from tests.faults.operators import BackEnd
 from tests.faults.visitor import Plan, Visitor
 
+FINE = ("done", "FailedOperation.RoomNotExist")
+"""Answers to a removal."""
+ORDINARY = {"left", "removed", "replaced"}
+"""Reasons to have left."""
 _ROOMS = 4
-_POLL_SECONDS = 0.3
 _PAUSE = 8.0
 _REMOVALS_PER_SECOND = 2.0
 _GONE_SECONDS = 60
-FINE = ("done", "FailedOperation.RoomNotExist")
-
-
-class Ingress:
-    """Has a proxy follow the cluster, as an ingress controller does."""
-
-    def __init__(self, release, proxy, pages=()):
-        self._release = release
-        self._proxy = proxy
-        self._pages = pages
-        self.only = None
-        """Lead to the gateways of these addresses only."""
-
-    @property
-    def address(self):
-        """What people and back ends call."""
-        return self._proxy.address
-
-    async def follow(self):
-        """Follow until cancelled."""
-        led = None
-        while True:
-            with contextlib.suppress(KubectlError):
-                ingresses, backends = await asyncio.gather(self._release.kube.get("ingress"), self._release.backends())
-                if self.only is not None:
-                    backends[f"{self._release.name}-stagedoor-edge-gateway"] = self.only
-                if (ingresses, backends) != led:
-                    await self._proxy.lead(ingresses, backends, self._pages)
-                    led = ingresses, backends
-            await asyncio.sleep(_POLL_SECONDS)
 
 
 class Load:
-    """Some visitors who stay, lose their sockets and come again, and a back end that removes them."""
+    """Some visitors who stay, lose their sockets and come again, and a back end that removes them.
 
-    def __init__(self, directory, address, *, visitors=30, seed=1):
+    Args:
+        directory: for what is written down.
+        gateways: gives the gateways to choose from, by name, whenever somebody connects.
+        admins: gives the addresses of the server API.
+        visitors: how many there are.
+        seed: decides.
+    """
+
+    def __init__(self, directory, gateways, admins, *, visitors=30, seed=1):
         self.directory = directory
         self.journal = Journal(directory / "log.jsonl")
         self.journal.write("settings", isolation_grace=30, reconnect_grace=30)
         self._rng = random.Random(seed)  # noqa: S311 -- a load
-        url = f"http://{address}"
-        self.back_end = BackEnd(self.journal, lambda: [f"{url}/"], self._rng)
+        self.back_end = BackEnd(self.journal, admins, self._rng)
         deeds = {"leave": 1, "cut": 2}
         name = f"load-{secrets.token_hex(4)}-"
         self._mine = f"{APP}.s{name}"
         plans = [Plan(f"user-{number}", [f"{name}{room}" for room in range(_ROOMS)], _PAUSE, deeds) for number in range(visitors)]
         self.visitors = [
-            Visitor(f"c{number}", self.journal, random.Random(seed * 1000 + number), lambda: {"proxy": url}, plan)  # noqa: S311 -- the same
+            Visitor(f"c{number}", self.journal, random.Random(seed * 1000 + number), gateways, plan)  # noqa: S311 -- the same
             for number, plan in enumerate(plans)
         ]
         self._tasks = []
@@ -116,3 +95,15 @@ class Load:
                 if there := [visitor for visitor in self.visitors if visitor.stay is not None]:
                     victim = self._rng.choice(there)
                     group.create_task(self.back_end.remove(victim.stay.room, [victim.plan.user]))
+
+
+def harms(history):
+    """Say what somebody noticed: answers that are none, and endings that nobody asked for."""
+    answers = [entry["outcome"] for entry in history.log if entry["what"] == "operation"]
+    return sorted(set(answers) - set(FINE)) + endings(history) if answers else ["nobody was removed"]
+
+
+def endings(history):
+    """Say why sessions ended, where nobody wanted them to."""
+    ended = [fact["reason"] for message in history.stream for fact in message.body.get("facts", []) if fact["kind"] == "left"]
+    return sorted(set(ended) - ORDINARY)
