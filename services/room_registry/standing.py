@@ -40,6 +40,7 @@ class Standing:
         self._lease = lease
         self._fail = fail
         self._election = Election(me, lease)
+        self._leaving = False
         self._owning: dict[int, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         """Others have come or gone."""
@@ -68,10 +69,11 @@ class Standing:
         for task in self._tasks:
             task.cancel()
         self._election.leave()
+        self._leaving = True
         try:
             async with asyncio.timeout(seconds):
                 if self._election.others(time.monotonic()):
-                    await self._beat(leaving=True)
+                    await self._beat()
                     await asyncio.gather(*self._owning.values())
                 else:
                     await asyncio.gather(*(self._retire(number) for number in list(self._owning)))
@@ -142,8 +144,8 @@ class Standing:
             log.info("replica_leaves", replica=lease.replica)
             self._changed.set()
 
-    async def _beat(self, *, leaving: bool = False) -> None:
-        lease = Lease(replica=self._me, leaving=leaving)
+    async def _beat(self) -> None:
+        lease = Lease(replica=self._me, leaving=self._leaving)
         try:
             await self._connection.publish(LEASES.pattern.format(replica=self._me), lease.to_bytes())
         except nats.errors.Error as error:

@@ -17,6 +17,7 @@ from shared.clients.answers import Answers
 from shared.contracts.commands import Verb
 from shared.contracts.events import read_events
 from shared.contracts.facts import Committed, EpochBegan
+from shared.contracts.leases import Lease
 from shared.contracts.subjects import LEASES, PUBLISHED_EVENTS, event_subject
 from tests.room_registry.conftest import APP, PARTITIONS
 from tests.support.facts import facts_in
@@ -139,6 +140,31 @@ async def test_who_loses_a_partition_again_and_again_still_says_that_it_is_there
                 epochs += 1
                 await bus.jetstream().publish(event_subject(0, None, Verb.EPOCH), epoch.to_bytes())
     assert leases >= rounds / 2
+
+
+async def test_who_leaves_says_so_to_newcomers_too(settings, bus):
+    """Otherwise all would take it for one that stands again, and leave partitions to it until it has been silent for a lease."""
+    rival, newcomer = "f" * 32, "e" * 32
+    said = asyncio.Queue()
+
+    async def hear(message):
+        lease = Lease.model_validate_json(message.data)
+        if lease.replica not in (rival, newcomer):
+            await said.put(lease.leaving)
+
+    async def stand(replica):
+        await bus.publish(LEASES.pattern.format(replica=replica), Lease(replica=replica, leaving=False).to_bytes())
+        await bus.flush()
+
+    await bus.subscribe(LEASES.subscription(), cb=hear)
+    service = build(settings)
+    async with running(service), asyncio.timeout(20):
+        await stand(rival)
+        service.stop()
+        while not await said.get():
+            pass
+        await stand(newcomer)
+        assert await said.get()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM])
