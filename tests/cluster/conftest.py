@@ -5,6 +5,8 @@ Needed: `KUBECONFIG`, kubectl, images that the cluster has, and a machine that r
     STAGEDOOR_TEST_IMAGES  image.repository (localhost/stagedoor)      STAGEDOOR_TEST_TAGS  two tags, before and after an upgrade (1 2)
     STAGEDOOR_TEST_NATS    an image of nats-server 2.12 (localhost/nats:1)
     STAGEDOOR_TEST_CUT, STAGEDOOR_TEST_MEND   shell commands that cut the node "$NODE" off from the others, and join it again
+    STAGEDOOR_TEST_CUT_SECONDS  how long that lasts after the cluster has noticed (0)
+    STAGEDOOR_TEST_OUTAGE  how long NATS is away, in seconds (90)
     STAGEDOOR_TEST_METRIC  a shell command that has the custom metric be "$VALUE" for each gateway
 """
 
@@ -71,15 +73,16 @@ def bus(tmp_path_factory):
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def kube(bus, tmp_path_factory):
+async def kube(bus):
     """A namespace of the run's own, with a bus and the secrets; it is deleted in the end."""
     if not os.environ.get("KUBECONFIG"):
         pytest.fail("KUBECONFIG says which cluster; see tests/cluster/conftest.py")
     it = Kube(f"stagedoor-{secrets.token_hex(3)}")
     await it.kubectl("create", "namespace", it.namespace)
     try:
-        for name, files in {"nats": bus.of_the_server(), "nkeys": bus.of_the_services(), "apps": apps(tmp_path_factory)}.items():
+        for name, files in {"nats": bus.of_the_server(), "nkeys": bus.of_the_services()}.items():
             await it.kubectl("create", "secret", "generic", name, *(f"--from-file={path}" for path in files))
+        await it.kubectl("create", "secret", "generic", "apps", *(f"--from-literal={name}={content}" for name, content in apps().items()))
         (node, *_others) = [each["metadata"]["labels"]["kubernetes.io/hostname"] for each in await it.get("nodes")]
         manifest = (HERE / "nats.yaml").read_text()
         await it.apply(
@@ -94,13 +97,11 @@ async def kube(bus, tmp_path_factory):
             await it.kubectl("delete", "namespace", it.namespace, "--wait=false")
 
 
-def apps(tmp_path_factory):
-    """Write the file of apps, and the one without credentials."""
-    directory = tmp_path_factory.mktemp("apps")
-    app = {"sdk_app_id": APP, "secret_key": SECRET}
-    for name, more in {"apps.json": {"credentials": {SECRET_ID: API_SECRET}}, "gateways.json": {}}.items():
-        (directory / name).write_text(json.dumps({"apps": [app | more]}))
-    return sorted(directory.iterdir())
+def apps(**more):
+    """Return the files of apps by name, the gateways' without credentials."""
+    app = {"sdk_app_id": APP, "secret_key": SECRET} | more
+    several = {"apps.json": app | {"credentials": {SECRET_ID: API_SECRET}}, "gateways.json": app}
+    return {name: json.dumps({"apps": [each]}) for name, each in several.items()}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

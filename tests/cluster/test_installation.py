@@ -1,18 +1,20 @@
 """What an operator does to an installation, and what the people in the rooms notice of it."""
 
 import asyncio
+import json
 import os
 import random
 import time
 
 import pytest
+from stagedoor_client import RefusedError, SignallingClient
 
 from shared.auth.apps import App
 from shared.auth.usersig import sign
 from tests.browser.chromium import FAKE_DEVICES, chromium
 from tests.browser.conftest import WATCH
 from tests.browser.visitors import BANNED, Application, is_out
-from tests.cluster.conftest import values
+from tests.cluster.conftest import apps, values
 from tests.faults.installation import APP, SECRET
 from tests.faults.journal import Journal
 from tests.faults.operators import BackEnd
@@ -89,6 +91,26 @@ async def application(browser, address, user):
     return it
 
 
+async def test_a_key_is_added_without_a_restart(release, kube):
+    """A pod sees the changed Secret after a while, and each gateway then takes UserSigs of the new key."""
+    before = restarts(await release.pods("edge-gateway"))
+    await kube.kubectl("patch", "secret", "apps", "-p", json.dumps({"stringData": apps(accepted_keys=["the-next-key"])}))
+    for pod in await release.pods("edge-gateway"):
+        address = f"http://{pod['status']['podIP']}:8080"
+
+        async def taken(address=address):
+            try:
+                async with SignallingClient.open(address) as client:
+                    await client.join(app=APP, user="next", sig=sign(App(APP, "the-next-key"), "next", int(time.time()), 60), room="keys")
+                    await client.leave()
+            except RefusedError:
+                return False
+            return True
+
+        await kube.until(taken, "the new key counts")
+    assert restarts(await release.pods("edge-gateway")) == before
+
+
 async def test_a_rolling_upgrade_under_load_is_noticed_by_nobody(release, load, tags):
     """All three services are replaced: no command is lost, no session ends by it, every victim is told once."""
     before = {pod["metadata"]["uid"] for name in ("room-registry", "admin-api", "edge-gateway") for pod in await release.pods(name)}
@@ -138,6 +160,8 @@ async def test_a_node_that_is_cut_off_ends_no_session(release, kube, load):
 
         await kube.until(noticed, "the cluster notices")
         load.cut()
+        # With a minute more, the gateway there is declared lost, and starts anew when it hears of that.
+        await asyncio.sleep(float(os.environ.get("STAGEDOOR_TEST_CUT_SECONDS", "0")))
     finally:
         await shell(mend, NODE=lost["spec"]["nodeName"])
     await release.ready()
