@@ -1,6 +1,7 @@
 """The compose file, as far as it can be tried without containers: its files in their places, and a real nats-server."""
 
 import asyncio
+import contextlib
 import re
 import shutil
 
@@ -74,7 +75,8 @@ async def port(compose, tmp_path):
     path.write_text(text.replace("port: 4222", f"port: {port}").replace("127.0.0.1:8222", "127.0.0.1:-1"))
     process = await asyncio.create_subprocess_exec(nats_server_program(), "-c", str(path), preexec_fn=die_with_parent)
     yield port
-    process.terminate()
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
     await process.wait()
 
 
@@ -118,9 +120,8 @@ def test_a_service_can_begin_with_what_it_is_told(compose, service, monkeypatch)
 @pytest.mark.parametrize("part", [*SETTINGS, "operator"])
 async def test_the_bus_lets_each_in_with_its_own_key(compose, port, part, monkeypatch):
     """The certificate is for the name in the URL, the seed for the part: no other's is in the container."""
-    assert [file for file in secrets_of(compose, part).values() if file.endswith(".nk")] == [
-        f"{compose['secrets'][f'{part}_seed']['file']}"
-    ]
+    seeds = [file for file in secrets_of(compose, part).values() if file.endswith(".nk")]
+    assert seeds == [compose["secrets"][f"{part}_seed"]["file"]]
     told = environment_of(compose, part)
     assert told["STAGEDOOR_NATS_URL"] == "tls://nats:4222"
     monkeypatch.setenv("STAGEDOOR_NATS_URL", f"tls://127.0.0.1:{port}")
