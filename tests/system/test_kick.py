@@ -11,6 +11,8 @@ from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentClo
 
 from tests.system.conftest import APP
 
+_STOP_SECONDS = 25
+"""Drain (1), stop (10), and some seconds for a busy machine."""
 REPLACED = "client was banned because of duplicated userId joining the room."
 REMOVED = "client was banned because of you got banned by account admin"
 DISMISSED = "client was banned because of the room has been disbanded by the admin."
@@ -200,6 +202,15 @@ async def test_every_service_ends_gracefully(system):
         await until_nobody_is_there(system)
         assert await system.end("admin_api") == 0
         assert await system.end("room_registry") == 0
+
+
+async def test_every_service_ends_gracefully_without_the_bus(system):
+    """SIGTERM, exit code 0, before anybody would kill it: an upgrade may meet an outage of NATS."""
+    async with system.joined("ann"):
+        await system.nats.stop()
+        for name in system.ports:
+            async with asyncio.timeout(_STOP_SECONDS):
+                assert await system.end(name) == 0, name
 
 
 async def test_no_ghosts_after_everything_was_killed(system):
