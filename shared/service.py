@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from shared import logging
+from shared.bus.connection import connection_of, let_go_if_silent
 from shared.contracts.errors import ConfigurationError, StagedoorError
 from shared.http_server import HttpProtocol, WebSocketProtocol
 from shared.metrics import Metrics
@@ -103,6 +104,7 @@ class Service:
 
         async def stopping() -> None:
             await stop()
+            await let_go_if_silent(connection_of(broker))
 
         self._bus = AsgiFastStream(broker, logger=None, after_startup=[started], on_shutdown=[stopping])
         self._started = False
@@ -259,16 +261,17 @@ class Service:
                 log.info("service_started", host=self.address[0], port=self.address[1])
                 await self._http_ended.wait()
                 self._started = False
-        except nats.errors.Error as error:
+        except StagedoorError as error:
+            self.fail(str(error))
+        except Exception as error:
+            if not _is_of_the_bus(error):
+                log.exception("service_broken")
+                self.fail(str(error) or type(error).__name__)
+                return
             # At the end there may be no bus to take leave of.
             log.warning("bus_not_left", reason=str(error))
             if not self._http_ended.is_set():
                 self.fail(str(error))
-        except StagedoorError as error:
-            self.fail(str(error))
-        except Exception as error:
-            log.exception("service_broken")
-            self.fail(str(error) or type(error).__name__)
         finally:
             connecting.cancel()
             stopping.cancel()
@@ -294,6 +297,13 @@ class Service:
     async def _readyz(self, _request: Request) -> Response:
         missing = self._what_is_missing()
         return JSONResponse({"ready": not missing, "missing": missing}, status_code=503 if missing else 200)
+
+
+def _is_of_the_bus(error: Exception) -> bool:
+    """Say whether an error is NATS' own; of a group, whether all in it are."""
+    if isinstance(error, ExceptionGroup):
+        return all(_is_of_the_bus(each) for each in error.exceptions)
+    return isinstance(error, nats.errors.Error)
 
 
 async def _livez(_request: Request) -> Response:

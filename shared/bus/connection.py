@@ -3,6 +3,7 @@
 import ssl
 from pathlib import Path
 
+import nats.errors
 import nkeys
 import structlog
 from faststream.nats import NatsBroker
@@ -18,6 +19,8 @@ log = structlog.get_logger()
 
 PING_SECONDS = 3
 """nats-py's own 2 minutes leave a frozen server unnoticed for four."""
+_SILENT_SECONDS = 2
+"""After which nobody waits for a server any more, at the end."""
 
 
 class _Broker(NatsBroker):
@@ -97,6 +100,17 @@ def connection_of(broker: NatsBroker) -> Client:
     if connection is None:
         raise UnavailableError("not connected to NATS")
     return connection
+
+
+async def let_go_if_silent(connection: Client) -> None:
+    """Close a connection whose server does not answer: taking leave of it, nats-py would wait for longer than an end may take."""
+    if not connection.is_connected:
+        return
+    try:
+        await connection.flush(timeout=_SILENT_SECONDS)
+    except (nats.errors.Error, TimeoutError):
+        log.warning("bus_silent", seconds=_SILENT_SECONDS)
+        await connection.close()
 
 
 def _security(settings: BusSettings) -> NatsSecurity:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import signal
 import time
 
 import pytest
@@ -211,6 +212,19 @@ async def test_every_service_ends_gracefully_without_the_bus(system):
         for name in system.ports:
             async with asyncio.timeout(_STOP_SECONDS):
                 assert await system.end(name) == 0, name
+
+
+async def test_no_service_waits_for_a_bus_that_has_frozen(system):
+    """Its connection is there, and nobody answers: whoever ends lets go of it."""
+    async with system.joined("ann"):
+        system.nats.process.send_signal(signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                assert set(await asyncio.gather(*map(system.end, system.ports))) == {0}
+        finally:
+            await system.nats.stop(signal.SIGKILL)
+    for name in system.ports:
+        assert '"bus_silent"' in system.log(name), name
 
 
 async def test_no_ghosts_after_everything_was_killed(system):
