@@ -132,6 +132,7 @@ def _set(node, path, value):
         ({"bus": {"url": "nats://user:password@nats:4222"}}, "bus"),
         ({"bus": {"url": "http://nats"}}, "bus"),
         ({"bus": {"streamReplicas": 2}}, "streamReplicas"),
+        ({"bus": {"token": {"existingSecret": "t"}, "nkeys": {"existingSecret": "s"}}}, "give one of them"),
         ({"apps": {"secretKey": "in the open"}}, "secretKey"),
         ({"adminApi": {"settings": {"STAGEDOOR_API_SECRET_KEY": "in the open"}}}, "STAGEDOOR_API_SECRET_KEY"),
         ({"adminApi": {"settings": {"PATH": "/"}}}, "PATH"),

@@ -58,6 +58,9 @@ nats://{{ $name }}:{{ .Values.networkPolicy.natsPort }}
 {{- end -}}
 
 {{- define "stagedoor.env" -}}
+{{- if and .root.Values.bus.token.existingSecret .root.Values.bus.nkeys.existingSecret -}}
+{{- fail "bus.token.existingSecret and bus.nkeys.existingSecret: give one of them" -}}
+{{- end -}}
 - { name: STAGEDOOR_NATS_URL, value: {{ include "stagedoor.bus.url" .root | quote }} }
 {{- with .root.Values.bus.token.existingSecret }}
 - name: STAGEDOOR_NATS_TOKEN
