@@ -3,7 +3,7 @@
 import secrets
 from collections import deque
 
-from services.edge_gateway.media import h264, vp8
+from services.edge_gateway.media import key_frames, vp8
 from services.edge_gateway.media.forwarding import Link
 from services.edge_gateway.media.layered_track import LayeredTrack
 from services.edge_gateway.media.rid import Layer
@@ -22,12 +22,13 @@ _ASK_AGAIN = 1.0
 class _Piece:
     """A part of the outgoing stream that one layer makes, from a key frame on."""
 
-    __slots__ = ("_start", "ended", "last", "layer", "rewriter", "shift", "span")
+    __slots__ = ("_highest", "_start", "ended", "last", "layer", "rewriter", "shift", "span")
 
     def __init__(self, layer: PublishedTrack, rewriter: Rewriter, first: Packet, sequence: int, shift: vp8.Shift) -> None:
         self.layer = layer
         self.rewriter = rewriter
         self._start = sequence
+        self._highest = first.sequence
         self.shift = shift
         """Of VP8's numbers."""
         self.last = first
@@ -38,12 +39,18 @@ class _Piece:
 
     def take(self, packet: Packet) -> bool:
         """Note a packet of the layer; False for one from before the piece, whose number is another's."""
-        ahead = (packet.sequence - self.last.sequence) & 0xFFFF
+        ahead = (packet.sequence - self._highest) & 0xFFFF
         if ahead < 0x8000:
             self.span += ahead
+            self._highest = packet.sequence
             self.last = packet
             return True
         return 0x10000 - ahead <= self.span
+
+    def skip(self, count: int) -> None:
+        """Go on without a gap behind so many numbers of the layer that were not forwarded."""
+        self.rewriter.skip(count)
+        self._highest = (self._highest + count) & 0xFFFF
 
     @property
     def end(self) -> int:
@@ -133,11 +140,20 @@ class LayeredSubscription:
         if layer is not None:
             layer.request_key_frame(now)
 
+    def skip(self, layer: PublishedTrack, count: int) -> None:
+        """Leave no gap for so many packets of a layer that were not forwarded."""
+        if layer is self.layer and self._piece is not None:
+            self._piece.skip(count)
+
     def forward(self, packet: Packet) -> None:
         """Send a packet on, if it is of the layer that is followed."""
         piece = self._piece
         if piece is None or packet.ssrc != piece.layer.offered.ssrc:
-            if self._target is None or packet.ssrc != self._target.offered.ssrc or not self._starts(packet):
+            if (
+                self._target is None
+                or packet.ssrc != self._target.offered.ssrc
+                or not key_frames.starts(self.source.codec.name, packet.payload)
+            ):
                 return
             piece = self._switch(self._target, packet)
         elif not piece.take(packet):
@@ -151,12 +167,6 @@ class LayeredSubscription:
         if self._is_vp8:
             vp8.move(self._out, length - len(packet.payload), packet.payload, piece.shift)
         self._subscriber.send_rtp(length)
-
-    def _starts(self, packet: Packet) -> bool:
-        if self._is_vp8:
-            descriptor = vp8.read(packet.payload)
-            return descriptor is not None and descriptor.key_frame
-        return h264.starts_key_frame(packet.payload)
 
     def _switch(self, layer: PublishedTrack, first: Packet) -> _Piece:
         """Begin a piece with the first packet of a key frame."""

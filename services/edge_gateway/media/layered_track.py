@@ -88,7 +88,7 @@ class LayeredTrack:
             return None
         offered = replace(self.offered, ssrc=ssrc)
         layer = PublishedTrack(self.track, self.stream, offered, self._publisher, extension_ids={}, sender=self._sender)
-        layer.mute(muted=self._muted)
+        layer.mute(now, muted=self._muted)
         self._layers[named.layer] = layer
         self._heard[named.layer] = _Heard(now)
         for follower in self._followers:
@@ -120,11 +120,11 @@ class LayeredTrack:
         elif here:
             follower.follow(self._layers[here[0]], now)
 
-    def mute(self, *, muted: bool) -> None:
-        """Forward nothing, or forward again."""
+    def mute(self, now: float, *, muted: bool) -> None:
+        """Forward nothing, or forward again; harmless twice."""
         self._muted = muted
         for layer in self._layers.values():
-            layer.mute(muted=muted)
+            layer.mute(now, muted=muted)
 
     def close(self) -> None:
         """Forward to nobody any more, and send nothing again."""

@@ -115,9 +115,7 @@ class Publication:
     def mute(self, kinds: frozenset[Kind], now: float) -> None:
         """Forward these kinds to nobody, and the others again."""
         for track in self.tracks:
-            track.mute(muted=track.track.kind in kinds)
-        for stream in self._by_ssrc.values():
-            stream.request_key_frame(now)
+            track.mute(now, muted=track.track.kind in kinds)
 
     def tick(self, now: float) -> None:
         """Repeat requests that were not met; to be called some times a second."""

@@ -61,7 +61,7 @@ class Reception:
             elif not self.awaits(sequence):
                 return False
             else:
-                del self._missing[self._extended(sequence)]
+                del self._missing[self.extended(sequence)]
                 self._wake()
         counts.received += 1
         self._measure_jitter(timestamp, now)
@@ -70,9 +70,14 @@ class Reception:
     def awaits(self, sequence: int) -> bool:
         """Tell whether a packet is missing."""
         self._forget_the_old()
-        return self._extended(sequence) in self._missing
+        return self.extended(sequence) in self._missing
 
-    def _extended(self, sequence: int) -> int:
+    def give_up(self) -> None:
+        """Await nothing any more of what is missing."""
+        self._missing.clear()
+        self._wake()
+
+    def extended(self, sequence: int) -> int:
         """Extend a number that is not above the highest."""
         highest: int = self._counts.highest
         return highest - (highest - sequence & 0xFFFF)

@@ -189,6 +189,10 @@ class Rewriter:
         self.stream.sequence_offset = (sequence - packet.sequence) & 0xFFFF
         self.stream.timestamp_offset = (timestamp - packet.timestamp) & 0xFFFFFFFF
 
+    def skip(self, count: int) -> None:
+        """Leave no gap for so many of the publisher's packets that are not written."""
+        self.stream.sequence_offset = (self.stream.sequence_offset - count) & 0xFFFF
+
     def timestamp(self, theirs: int) -> int:
         """Translate the publisher's RTP timestamp."""
         return (theirs + self.stream.timestamp_offset) & 0xFFFFFFFF

@@ -46,6 +46,10 @@ class Subscription:
         if self.source.last_report is not None:
             self.report(self.source.last_report)
 
+    def skip(self, count: int) -> None:
+        """Leave no gap for so many packets of the track that were not forwarded."""
+        self._rewriter.skip(count)
+
     @property
     def octets(self) -> int:
         """Of payload, sent for the first time."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from services.edge_gateway.media import key_frames
 from services.edge_gateway.media.forwarding import Link, SendStream
 from services.edge_gateway.media.interface import Track
 from services.edge_gateway.media.reception import Reception
@@ -28,6 +29,10 @@ class Listener(Protocol):
         """Give the stream its numbers, of which this packet is the first."""
         ...
 
+    def skip(self, count: int) -> None:
+        """Leave no gap for so many packets that were not forwarded."""
+        ...
+
     def report(self, report: SenderReport) -> None:
         """Send a sender report on."""
         ...
@@ -38,6 +43,10 @@ class Tap(Protocol):
 
     def forward(self, packet: Packet) -> None:
         """Take a packet."""
+        ...
+
+    def skip(self, layer: "PublishedTrack", count: int) -> None:
+        """Leave no gap for so many packets of a track that were not forwarded."""
         ...
 
     def report(self, report: SenderReport) -> None:
@@ -78,13 +87,16 @@ class PublishedTrack:
         self._key_frame_asked = float("-inf")
         self._key_frame_wanted = False
         self._muted = False
+        self._held_behind: int | None = None
+        """The extended number of the last packet that was forwarded; None, packets are forwarded."""
+        self._findable_behind = -1
+        """Packets up to that extended number have other numbers at the subscribers than they would be given now."""
 
     def add(self, listener: Listener, now: float) -> None:
         """Forward to a listener from now on; it can show nothing before a key frame."""
         if listener not in self._listeners:
             self._listeners[listener] = None
-            if not self._muted:
-                self._waiting[listener] = None
+            self._waiting[listener] = None
             self._look_up()
             self.request_key_frame(now)
 
@@ -108,22 +120,47 @@ class PublishedTrack:
 
     def _look_up(self) -> None:
         """Have the engine hand packets up as long as somebody here needs them."""
-        self._received.counts.upward = bool(self._waiting or self._taps)
+        self._received.counts.upward = bool(self._waiting or self._taps or self._held_behind is not None)
 
     @property
     def packets(self) -> int:
         """How many have come, each counted once."""
         return self._received.counts.received
 
-    def mute(self, *, muted: bool) -> None:
-        """Forward nothing, or forward again."""
+    def mute(self, now: float, *, muted: bool) -> None:
+        """Forward nothing, or forward again; harmless twice.
+
+        A picture goes on with a key frame, for a decoder that finds no gap would build on what it was not sent.
+        """
         self._muted = muted
-        if muted:
-            self._waiting.clear()
-            for listener in self._listeners:
-                self._received.remove(listener.stream)
-        else:
-            self._waiting.update(self._listeners)
+        if muted and self._held_behind is None:
+            self._held_behind = self._received.counts.highest
+            self._look_up()
+        elif not muted and self._held_behind is not None:
+            if self.codec.kind == "audio":
+                self._go_on(self._held_behind, self._received.counts.highest)
+            self.request_key_frame(now)
+
+    def _resumes(self, packet: Packet) -> bool:
+        """Tell whether packets are forwarded from this one on, after a mute."""
+        last, number = self._held_behind, self._reception.extended(packet.sequence)
+        # One from before the mute, late: its place is not after it.
+        if last is None or self._muted or number <= last or not key_frames.starts(self.codec.name, packet.payload):
+            return False
+        self._go_on(last, number - 1)
+        return True
+
+    def _go_on(self, last: int, skipped: int) -> None:
+        """Forward again, so that the packet after ``skipped`` has the number that follows that of ``last``.
+
+        What is older stays where it is: its number would be one that the subscribers have had.
+        """
+        for listener in self._listeners:
+            listener.skip(skipped - last)
+        for tap in self._taps:
+            tap.skip(self, skipped - last)
+        self._reception.give_up()
+        self._held_behind, self._findable_behind = None, skipped
         self._look_up()
 
     def close(self) -> None:
@@ -149,12 +186,13 @@ class PublishedTrack:
     def _accept(self, packet: Packet, now: float) -> None:
         if not self._reception.accept(packet.sequence, packet.timestamp, now):
             return
+        if self._held_behind is not None and not self._resumes(packet):
+            return
         if self._waiting:
             self._start_waiting(packet)
         self._received.forward(packet)
-        if not self._muted:
-            for tap in tuple(self._taps):
-                tap.forward(packet)
+        for tap in tuple(self._taps):
+            tap.forward(packet)
         if self._repaired:
             self._ask_for_missing(now)
 
@@ -172,6 +210,8 @@ class PublishedTrack:
 
     def find(self, sequence: int) -> Packet | None:
         """Return a packet that was forwarded not long ago, by the publisher's sequence number."""
+        if self._reception.extended(sequence) <= self._findable_behind:
+            return None
         return self._received.find(sequence)
 
     def request_key_frame(self, now: float) -> None:
@@ -199,7 +239,9 @@ class PublishedTrack:
 
     def tick(self, now: float) -> None:
         """Repeat what was asked for and did not come; to be called some times a second."""
-        if self._repaired:
+        if self._held_behind is not None:
+            self._key_frame_wanted = self.codec.kind == "video" and not self._muted
+        elif self._repaired:
             self._ask_for_missing(now)
         self._ask_for_key_frame(now)
 

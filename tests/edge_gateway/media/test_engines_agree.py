@@ -46,6 +46,7 @@ BLOCKS = (
     bytes.fromhex("bede0000"),
 )
 """Header extensions: none, ours among others, twice, behind the end, cut off, of another profile, none inside."""
+VP8_KEY = b"\x10\x00"
 CERTIFICATE = SharedCertificate.generateCertificate()
 
 
@@ -114,14 +115,16 @@ class Story:
         """Tell the time of both."""
         return self.now
 
-    def send(self, track, step, *, size=50, csrcs=0, padding=0, extension=0, payload_type=0):
+    def send(self, track, step, *, size=50, csrcs=0, padding=0, extension=0, payload_type=0, key=False):
         """Send a packet, so many numbers after the one before."""
         stream, offered = self.streams[track % TRACKS], OFFER.tracks[track % TRACKS]
         sequence = (stream.sequence + step) & 0xFFFF
         if 0 < step < 0x8000:
             stream.sequence = sequence
             stream.timestamp = (stream.timestamp + 3000) & 0xFFFFFFFF
-        self.send_to_all(offered.ssrc, offered.payload_type + payload_type, sequence, (stream.timestamp, size, csrcs, padding, extension))
+        self.send_to_all(
+            offered.ssrc, offered.payload_type + payload_type, sequence, (stream.timestamp, size, csrcs, padding, extension, key)
+        )
 
     def send_again(self, track, back):
         """Send a retransmission of a packet, lost or not."""
@@ -134,12 +137,12 @@ class Story:
 
     def send_to_all(self, ssrc, payload_type, sequence, shape):
         """Put a packet together, and send it."""
-        timestamp, size, csrcs, padding, extension = shape
+        timestamp, size, csrcs, padding, extension, key = shape
         block = BLOCKS[extension % len(BLOCKS)]
         first = 0x80 | (0x20 if padding else 0) | (0x10 if block else 0) | csrcs
         tail = bytes(max(padding - 1, 0)) + (bytes([padding]) if padding else b"")
         header = struct.pack("!BBHII", first, self.chance.choice([0, 0x80]) | payload_type & 0x7F, sequence, timestamp, ssrc)
-        self.to_all(header + bytes(4 * csrcs) + block + self.chance.randbytes(size) + tail)
+        self.to_all(header + bytes(4 * csrcs) + block + (VP8_KEY if key else b"") + self.chance.randbytes(size) + tail)
 
     def to_all(self, packet):
         """Encrypt a packet, and send it to both engines."""
@@ -181,6 +184,11 @@ class Story:
             theirs = (self.streams[track % TRACKS].sequence - back) & 0xFFFF
             one.repair(((theirs + one.stream.sequence_offset) & 0xFFFF,))
 
+    def mute(self, *kinds):
+        """Forward these kinds to nobody, and others again."""
+        for world in self.worlds:
+            world.publication.mute(frozenset(kinds), self.now)
+
     def report(self, track):
         """Send a sender report."""
         for world in self.worlds:
@@ -215,6 +223,9 @@ STEPS = st.one_of(
         extension=st.integers(0, len(BLOCKS) - 1),
         payload_type=st.sampled_from([0, 0, 0, 1]),
     ),
+    st.tuples(st.just("send"), number, st.just(1), st.just({"key": True})),
+    st.tuples(st.just("mute")),
+    st.builds(lambda kinds: ("mute", *sorted(kinds)), st.sets(st.sampled_from(["audio", "video"]))),
     st.tuples(st.just("send_again"), number, st.integers(-1, 8)),
     st.tuples(st.just("raw"), st.binary(max_size=40)),
     st.tuples(st.just("raw"), st.binary(min_size=30, max_size=60).map(lambda data: b"\x80\x60" + data)),
@@ -229,6 +240,14 @@ STEPS = st.one_of(
 )
 
 
+MUTED = [
+    *[("add", 0, 0), ("add", 0, 1), ("burst", 0, 10), ("send", 1, 1, {"key": True}), ("burst", 1, 70), ("turn", 0.01)],
+    *[("mute", "audio", "video"), ("burst", 0, 20), ("burst", 1, 20), ("turn", 0.01)],
+    *[("mute",), ("burst", 0, 10), ("burst", 1, 10), ("turn", 0.01)],
+    *[("send", 1, 1, {"key": True}), ("burst", 1, 70), ("turn", 0.01), ("miss", 0, 1, 5), ("miss", 0, 1, 71), ("miss", 0, 1, 95)],
+]
+
+
 @given(first=st.sampled_from([0, 1000, 0x7FFE, 0xFFF0, 0xFFFF]), steps=st.lists(STEPS, max_size=60))
 @example(first=0xFFF0, steps=[("add", 0, 1), ("burst", 1, 70), ("turn", 0.01), ("burst", 1, 70), ("turn", 0.01), ("miss", 0, 1, 30)])
 @example(
@@ -236,6 +255,7 @@ STEPS = st.one_of(
     steps=[("add", 0, 0), ("add", 0, 1), ("send", 0, 1), ("send", 1, 1), ("turn", 0.01)]
     + [("send", track, 1, {"extension": block, "csrcs": 2}) for track in range(2) for block in range(len(BLOCKS))],
 )
+@example(first=0xFFF0, steps=MUTED)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_engines_send_the_same_bytes(first, steps):
     """Whatever is lost, repeated, forged or comes out of order, and whoever comes and goes meanwhile."""

@@ -322,11 +322,32 @@ def test_muted_by_the_server_nothing_is_forwarded():
     publisher = Publisher()
     publisher.appears("big")
     client, _ = subscribed(publisher)
-    publisher.track.mute(muted=True)
+    publisher.track.mute(0.0, muted=True)
     publisher.appears("small")
     publisher.frame("big", key=True)
     publisher.frame("small", key=True)
     assert client.rtp == []
-    publisher.track.mute(muted=False)
+    publisher.track.mute(0.0, muted=False)
     publisher.frame("big", key=True)
     assert contents(client) == "b"
+
+
+def test_what_is_not_sent_while_muted_leaves_no_gap():
+    """The numbers go on where they were, nothing of the time between can be had, and what is sent can be repaired."""
+    publisher = both()
+    client, subscription = subscribed(publisher)
+    publisher.frame("big", key=True)
+    publisher.frame("big")
+    publisher.track.mute(0.0, muted=True)
+    for _ in range(3):
+        publisher.frame("big")
+    publisher.track.mute(0.0, muted=False)
+    publisher.frame("big")
+    publisher.frame("big", key=True)
+    publisher.frame("big")
+    numbers = [packet.sequence_number for packet in client.rtp]
+    assert [(number - numbers[0]) & 0xFFFF for number in numbers] == list(range(len(numbers)))
+    assert contents(client) == "bbbb"
+    client.sent.clear()
+    subscription.repair(tuple(numbers))
+    assert len(client.sent) == 2 * len(numbers) // 4

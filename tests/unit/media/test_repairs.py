@@ -252,3 +252,94 @@ def test_after_removal_nothing_is_forwarded(video, subscribed):
     video.remove(subscription)
     video.on_packet(media(11), 0.0)
     assert len(client.rtp) == 1
+
+
+KEY, DELTA = b"\x10\x00key", b"\x10\x01delta"
+
+
+def audio_of(publisher) -> PublishedTrack:
+    """Make an audio track."""
+    offered = OfferedTrack(CODECS["opus"], 109, SSRC, None, None, None)
+    return PublishedTrack(Track("a", "audio", "opus"), "stream", offered, publisher.link, extension_ids={}, sender=OURS)
+
+
+def numbers_of(client) -> list[int]:
+    """Say what came, by numbers that begin at 0."""
+    first = client.rtp[0].sequence_number
+    return [(packet.sequence_number - first) & 0xFFFF for packet in client.rtp]
+
+
+def test_what_is_muted_is_no_loss(publisher, subscribed):
+    """The numbers go on where they were; what was lost before or meanwhile and comes late is not sent under a number that was used."""
+    track = audio_of(publisher)
+    client, _ = subscribed(track)
+    for sequence in (65530, 65531, 65533):
+        track.on_packet(media(sequence, b"heard", 109), 0.0)
+    track.mute(0.0, muted=True)
+    track.mute(0.0, muted=True)
+    for sequence in (65534, 65535, 0, 1, 3):
+        track.on_packet(media(sequence, b"secret", 109), 0.0)
+    track.mute(0.0, muted=False)
+    track.mute(0.0, muted=False)
+    for sequence in (65532, 2, 5, 4, 6):
+        track.on_packet(media(sequence, b"again", 109), 0.0)
+    assert numbers_of(client) == [0, 1, 3, 5, 4, 6]
+    assert [packet.payload for packet in client.rtp] == [b"heard"] * 3 + [b"again"] * 3
+
+
+@pytest.mark.parametrize("rtx", [True, False])
+def test_after_a_mute_a_picture_goes_on_with_a_key_frame(publisher, video, subscribed, rtx):
+    """A decoder that finds no gap would build on what it was not sent. It is asked for until it comes."""
+    client, subscription = subscribed(video, rtx=rtx)
+    for sequence, payload in ((10, KEY), (11, DELTA), (13, DELTA)):
+        video.on_packet(media(sequence, payload), 0.0)
+    video.mute(1.0, muted=True)
+    for sequence in range(14, 20):
+        video.on_packet(media(sequence, KEY), 1.0)
+    video.tick(1.5)
+    asked(publisher)
+    video.mute(2.0, muted=False)
+    assert asked(publisher) == [rtcp.KeyFrameRequest(SSRC)]
+    video.on_packet(media(20, DELTA), 2.0)
+    video.tick(2.6)
+    assert asked(publisher) == [rtcp.KeyFrameRequest(SSRC)]
+    # A key frame of before that comes late is none to go on with.
+    video.on_retransmission(again(12, KEY), 2.7)
+    video.on_packet(media(21, KEY), 2.7)
+    video.on_packet(media(22, DELTA), 2.7)
+    assert numbers_of(client) == [0, 1, 3, 4, 5]
+    first = client.rtp[0].sequence_number
+    client.rtp.clear()
+    subscription.repair(tuple(first + number for number in range(6)))
+    assert [packet.payload[2 if rtx else 0 :] for packet in client.rtp] == [KEY, DELTA]
+    video.tick(4.0)
+    assert rtcp.KeyFrameRequest(SSRC) not in asked(publisher)
+
+
+def test_what_was_said_while_muted_cannot_be_asked_for(video, subscribed):
+    """Not by the numbers that it would have had."""
+    client, subscription = subscribed(video)
+    video.on_packet(media(10, KEY), 0.0)
+    first = client.rtp[0].sequence_number
+    video.mute(0.0, muted=True)
+    for sequence in range(11, 15):
+        video.on_packet(media(sequence, KEY), 0.0)
+    client.rtp.clear()
+    subscription.repair(tuple(first + number for number in range(1, 5)))
+    assert client.rtp == []
+
+
+@pytest.mark.parametrize("rtx", [True, False])
+def test_what_was_sent_before_a_mute_is_not_sent_again_as_something_else(video, subscribed, rtx):
+    """Numbers mean another packet since; with AES-GCM, other bytes under one number would give the key away."""
+    client, subscription = subscribed(video, rtx=rtx)
+    for sequence in range(10, 20):
+        video.on_packet(media(sequence, KEY), 0.0)
+    numbers = tuple(packet.sequence_number for packet in client.rtp)
+    video.mute(0.0, muted=True)
+    video.on_packet(media(20, KEY), 0.0)
+    video.mute(0.0, muted=False)
+    video.on_packet(media(21, KEY), 0.0)
+    client.rtp.clear()
+    subscription.repair(numbers)
+    assert client.rtp == []
