@@ -9,7 +9,7 @@ import pytest
 from aiortc.rtp import RtpPacket
 from pylibsrtp import Policy, Session
 
-from services.edge_gateway.media.forwarding import Link
+from services.edge_gateway.media.forwarding import UNLIMITED, Allowance, Link
 from services.edge_gateway.media.mux import Route, UdpMux
 from services.edge_gateway.media.sockets import bind
 from services.edge_gateway.media.srtp import SrtpContext
@@ -33,9 +33,9 @@ def session(key: bytes, kind: int) -> Session:
 
 
 @contextlib.contextmanager
-def engine(name: str, clock: Callable[[], float] | None = None) -> Iterator[UdpMux]:
+def engine(name: str, clock: Callable[[], float] | None = None, allowance: Allowance = UNLIMITED) -> Iterator[UdpMux]:
     """Give an engine that is read by hand, and forwards."""
-    mux = make_mux(name, bind(["127.0.0.1"], 0, tcp=False).udp, clock or (lambda: 0.0))
+    mux = make_mux(name, bind(["127.0.0.1"], 0, tcp=False).udp, clock or (lambda: 0.0), allowance)
     mux.allow_until(float("inf"))
     try:
         yield mux
@@ -43,12 +43,12 @@ def engine(name: str, clock: Callable[[], float] | None = None) -> Iterator[UdpM
         mux.close()
 
 
-def make_mux(name: str, sockets: Sequence[socket.socket], clock: Callable[[], float]) -> UdpMux:
+def make_mux(name: str, sockets: Sequence[socket.socket], clock: Callable[[], float], allowance: Allowance = UNLIMITED) -> UdpMux:
     """Make the engine of that name."""
     if name == "python":
-        return UdpMux(*sockets, clock=clock)
+        return UdpMux(*sockets, clock=clock, allowance=allowance)
     assert NativeMux is not None
-    return NativeMux(*sockets, clock=clock)
+    return NativeMux(*sockets, clock=clock, allowance=allowance)
 
 
 class MediaClient:

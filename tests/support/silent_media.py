@@ -1,6 +1,7 @@
 """A media engine without media: it keeps the rules of the interface and writes down what it was asked."""
 
 from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published, Track
+from services.edge_gateway.media.measures import Measures
 
 
 class SilentMedia:
@@ -15,6 +16,7 @@ class SilentMedia:
         self.deadlines = []
         self.closed = False
         self.away = []
+        self.measured = Measures()
         self.sdp = "v=0 offer"
 
     def engine_of(self, _room):
@@ -57,6 +59,9 @@ class SilentMedia:
             self.calls.append(("stop", session))
             self.published.pop(session, None)
         return 0.0
+
+    def measures(self):
+        return self.measured
 
     def missing(self):
         return self.away

@@ -15,6 +15,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.edge_gateway.media.interface import Kind, Offer, Published, RefusalCode, TransportFailed
+from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.settings import MediaSettings
 
 log = structlog.get_logger()
@@ -140,9 +141,10 @@ class NotStarted(_Message):
 
 
 class Pong(_Message):
-    """The answer to a ping."""
+    """The answer to a ping, with what the worker has measured since it began."""
 
     type: Literal["pong"] = "pong"
+    measures: Measures
 
 
 class Offered(_Message):

@@ -1,4 +1,4 @@
-"""The codecs that are forwarded. What a codec needs is its lines in the SDP; payloads are looked into for the beginnings of key frames only."""
+"""The codecs that are forwarded. What a codec needs is its lines in the SDP; payloads are looked into only for where key frames begin."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

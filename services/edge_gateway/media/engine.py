@@ -11,8 +11,10 @@ from services.edge_gateway.media.advertise import candidates
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.dtls import SharedCertificate
 from services.edge_gateway.media.engines import open_mux
-from services.edge_gateway.media.interface import Kind, MediaRefusedError, Offer, Published, TransportFailed
+from services.edge_gateway.media.forwarding import Allowance
+from services.edge_gateway.media.interface import Kind, Limit, MediaRefusedError, Offer, Published, TransportFailed
 from services.edge_gateway.media.layered_track import LayeredTrack
+from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.mux import UdpMux
 from services.edge_gateway.media.peer import Peer, PeerUser
 from services.edge_gateway.media.publication import Publication
@@ -31,6 +33,8 @@ _TICK = 0.1
 _TICKS_A_REPORT = 10
 _OFFERS_A_TURN = 8
 """Made in one turn of the event loop: each takes a third of a millisecond, and packets do not wait for hundreds of them."""
+_TICKS_A_COUNT = 50
+"""Prometheus asks every 10 to 60 s."""
 
 
 class UdpMediaEngine:
@@ -70,6 +74,7 @@ class UdpMediaEngine:
         self._gone: set[str] = set()
         self._settling = False
         self._ticks = 0
+        self._measures = Measures()
         self._timer = self._loop.call_later(_TICK, self._tick)
 
     @classmethod
@@ -95,7 +100,7 @@ class UdpMediaEngine:
         """
         addresses = await candidates(settings)
         sockets = bind(settings.hosts, settings.port, tcp=settings.tcp_connections > 0)
-        mux = open_mux(settings.engine, *sockets.udp)
+        mux = open_mux(settings.engine, *sockets.udp, allowance=Allowance.of(settings.max_packet_rate, settings.max_bitrate))
         tcp = TcpListener(mux, settings.tcp_connections, settings.tcp_connections_per_address) if sockets.tcp else None
         engine = cls(settings, mux, tcp, addresses, on_offer=on_offer, on_failed=on_failed, may_offer=may_offer)
         mux.start(engine._loop)
@@ -114,7 +119,9 @@ class UdpMediaEngine:
         if session in self._publications:
             raise MediaRefusedError("invalid_state", "the session publishes already")
         read = read_offer(offer, self._codecs)
-        publication = Publication(session, read, self._connect, self._describe, self._settings.video_bitrate)
+        self._check_room_for_connection()
+        self._check("worker_tracks", len(self._tracks) + len(read.tracks), self._settings.max_worker_tracks)
+        publication = Publication(session, read, self._connect, self._describe, self._settings.video_bitrate, measures=self._measures)
         self._publications[session] = publication
         self._tracks.update({track.track.id: track for track in publication.tracks})
         log.info("media_published", session=session, tracks=[track.track.id for track in publication.tracks])
@@ -136,16 +143,31 @@ class UdpMediaEngine:
     async def subscribe(self, session: str, tracks: frozenset[str], small: frozenset[str] = frozenset()) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         known = [track for track in tracks if track in self._tracks]
-        if len(known) > self._settings.max_subscriptions:
-            raise MediaRefusedError("invalid_state", f"a session receives at most {self._settings.max_subscriptions} tracks")
         subscriber = self._subscribers.get(session)
+        self._check("session_subscriptions", len(known), self._settings.max_subscriptions)
+        more = len(known) - (0 if subscriber is None else subscriber.wanted)
+        if more > 0:
+            self._check("worker_subscriptions", self._measures.subscriptions + more, self._settings.max_worker_subscriptions)
         if subscriber is None:
             if not known:
                 return
-            limit = self._settings.max_media_lines
-            subscriber = self._subscribers[session] = Subscriber(session, self._connect, self._describe, self._mux.out.view, limit)
+            self._check_room_for_connection()
+            subscriber = self._subscribers[session] = self._make_subscriber(session)
         subscriber.prefer(small, time.monotonic())
         self._want(subscriber, known)
+
+    def _make_subscriber(self, session: str) -> Subscriber:
+        limit = self._settings.max_media_lines
+        return Subscriber(session, self._connect, self._describe, self._mux.out.view, limit, measures=self._measures)
+
+    def _check_room_for_connection(self) -> None:
+        self._check("worker_connections", len(self._publications) + len(self._subscribers) + 1, self._settings.max_worker_connections)
+
+    def _check(self, limit: Limit, wanted: int, allowed: int) -> None:
+        if wanted > allowed:
+            self._measures.refused[limit] = self._measures.refused.get(limit, 0) + 1
+            log.info("media_limit_reached", limit=limit, count=allowed)
+            raise MediaRefusedError("media_limit", f"{limit.replace('_', ' ')}: at most {allowed}")
 
     async def unsubscribe(self, session: str) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
@@ -193,6 +215,15 @@ class UdpMediaEngine:
     def _peers(self) -> list[Peer]:
         return [user.peer for user in self._publications.values()] + [user.peer for user in self._subscribers.values()]
 
+    def measures(self) -> Measures:
+        """Say what was measured so far."""
+        measures, losses = self._measures, self._mux.losses
+        measures.forwarding = self._mux.forwarding
+        measures.dropped = {"too_long": losses.too_long, "not_sent": losses.not_sent, "too_fast": losses.too_fast}
+        measures.connections = {"publish": len(self._publications), "subscribe": len(self._subscribers)}
+        measures.workers = {self._mux.name: 1}
+        return measures
+
     def _connect(self, session: str, user: PeerUser) -> Peer:
         return Peer(session, user, self._mux, self._certificate, self._settings.handshake_timeout, failed=self._on_failed)
 
@@ -210,6 +241,7 @@ class UdpMediaEngine:
         subscriber = self._subscribers.pop(session, None)
         if subscriber is not None:
             subscriber.silence()
+            self._ended(subscriber)
         self._offers_due.pop(session, None)
         return subscriber
 
@@ -219,11 +251,29 @@ class UdpMediaEngine:
         if publication is None:
             return None
         publication.silence()
+        publication.count()
+        self._ended(publication)
         for track in publication.tracks:
             del self._tracks[track.track.id]
             self._gone.add(track.track.id)
         self._settle_soon()
         return publication
+
+    @staticmethod
+    def _ended(user: Publication | Subscriber) -> None:
+        carried = user.carried
+        log.debug(
+            "session_media_ended",
+            session=user.session,
+            connection=user.connection,
+            packets=carried.packets,
+            octets=carried.octets,
+            lost=carried.lost,
+            nacks=carried.nacks,
+            key_frame_requests=carried.key_frame_requests,
+            repairs=carried.repairs,
+            too_fast=user.peer.link.too_fast,
+        )
 
     def _want(self, subscriber: Subscriber, tracks: Iterable[str]) -> None:
         # In the order of publishing, so that the same wish makes the same offer.
@@ -283,3 +333,8 @@ class UdpMediaEngine:
                 subscriber.look_at_line(now)
             for peer in self._peers():
                 peer.look_at_consent(now)
+        # A part at each tick: nobody's packets wait for all of them.
+        everybody: Iterable[Publication | Subscriber] = itertools.chain(self._publications.values(), self._subscribers.values())
+        for user in itertools.islice(everybody, self._ticks % _TICKS_A_COUNT, None, _TICKS_A_COUNT):
+            user.count()
+            user.peer.look_at_rate()

@@ -9,7 +9,7 @@ one engine and C structures in the other.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from services.edge_gateway.media.ice import Address
@@ -26,6 +26,8 @@ class Counts(Protocol):
     """The highest sequence number, extended: it counts on where 16 bits wrap."""
     received: int
     """Packets, each counted once."""
+    octets: int
+    """Of their payloads."""
     jitter: float
     """In RTP timestamp units (RFC 3550, 6.4.1)."""
     transit: float
@@ -107,6 +109,19 @@ class Link(Protocol):
         """Send there from now on; None, nowhere."""
         ...
 
+    @property
+    def too_fast(self) -> int:
+        """How many packets of the client were too much."""
+        ...
+
+    def admit(self, length: int, now: float) -> bool:
+        """Take note of a packet from the client that has so many bytes; False: it is too much, and not to be looked at."""
+        ...
+
+    def forwarded(self) -> None:
+        """Measure how long a packet took that was handed up, and has been sent to everybody now."""
+        ...
+
     def open(self, receive: "SrtpContext", transmit: "SrtpContext") -> None:
         """Let media through."""
         ...
@@ -142,6 +157,26 @@ class Link(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How fast one client may send: each packet, and each byte, takes a little of its time. It may be ahead of that by a second's worth."""
+
+    packet_seconds: float = 0.0
+    """0: as many as it likes."""
+    octet_seconds: float = 0.0
+
+    BURST: ClassVar[float] = 1.0
+    """Seconds."""
+
+    @classmethod
+    def of(cls, packets: int, bits: int) -> "Allowance":
+        """Allow so much a second."""
+        return cls(1 / packets, 8 / bits)
+
+
+UNLIMITED = Allowance()
+
+
 @dataclass(slots=True)
 class Losses:
     """Datagrams that an engine lost, counted since its start; nothing of it is an error of the engine."""
@@ -150,3 +185,5 @@ class Losses:
     """Came, and were longer than a datagram may be."""
     not_sent: int = 0
     """The kernel did not take them: its buffer was full, or there was no way to the address."""
+    too_fast: int = 0
+    """Came beyond what their client may send."""

@@ -6,16 +6,22 @@ there never suspends in them.
 MediaRefusedError          the client: the reply's error code and message
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from shared.contracts.ids import RoomKey
 
+if TYPE_CHECKING:
+    from services.edge_gateway.media.measures import Measures
+
 Kind = Literal["audio", "video"]
+KINDS: Sequence[Kind] = ("audio", "video")
 Connection = Literal["publish", "subscribe"]
 """Which of a session's two peer connections."""
-RefusalCode = Literal["unsupported_media", "invalid_state", "unavailable"]
+RefusalCode = Literal["unsupported_media", "invalid_state", "unavailable", "media_limit"]
+Limit = Literal["session_subscriptions", "room_streams", "worker_connections", "worker_tracks", "worker_subscriptions"]
+"""What there may be so much of."""
 
 
 class MediaRefusedError(Exception):
@@ -79,7 +85,8 @@ class MediaEngine(Protocol):
         """Take a session's tracks in.
 
         Raises:
-            MediaRefusedError: ``invalid_state``, it publishes already; ``unsupported_media``, the offer cannot be served.
+            MediaRefusedError: ``invalid_state``, it publishes already; ``unsupported_media``, the offer cannot be served;
+                ``media_limit``, there is no room for more.
         """
         ...
 
@@ -100,7 +107,7 @@ class MediaEngine(Protocol):
         call, at most one open at a time.
 
         Raises:
-            MediaRefusedError: ``invalid_state``, that is more than one session may receive.
+            MediaRefusedError: ``media_limit``, that is more than one session may receive, or than there is room for.
         """
         ...
 
@@ -141,6 +148,10 @@ class MediaPlane(Protocol):
 
         Connections come about and live all the same.
         """
+        ...
+
+    def measures(self) -> "Measures":
+        """Say what was measured so far. What is counted never falls."""
         ...
 
     def missing(self) -> list[str]:

@@ -4,8 +4,10 @@ import secrets
 from collections import deque
 
 from services.edge_gateway.media import key_frames, vp8
+from services.edge_gateway.media.delivery import Delivery
 from services.edge_gateway.media.forwarding import Link
 from services.edge_gateway.media.layered_track import LayeredTrack
+from services.edge_gateway.media.measures import Traffic
 from services.edge_gateway.media.rid import Layer
 from services.edge_gateway.media.rtcp import SenderReport, sender_report, source_description
 from services.edge_gateway.media.rtp import Packet, Retransmitter, Rewriter, write
@@ -83,8 +85,13 @@ class LayeredSubscription:
         self._target: PublishedTrack | None = None
         self._asked = float("-inf")
         self._packets = 0
+        self.delivery = Delivery()
         self.octets = 0
         """Of payload, sent for the first time."""
+
+    def traffic(self) -> Traffic:
+        """Say what was sent so far."""
+        return self.delivery.traffic(self._packets, self.octets)
 
     def negotiate(self, *, rtx: bool, extensions: bool) -> None:  # noqa: ARG002 -- video has none
         """Take what the client answered: whether it knows our retransmissions."""
@@ -145,7 +152,7 @@ class LayeredSubscription:
         if layer is self.layer and self._piece is not None:
             self._piece.skip(count)
 
-    def forward(self, packet: Packet) -> None:
+    def forward(self, packet: Packet, now: float) -> None:
         """Send a packet on, if it is of the layer that is followed."""
         piece = self._piece
         if piece is None or packet.ssrc != piece.layer.offered.ssrc:
@@ -155,7 +162,7 @@ class LayeredSubscription:
                 or not key_frames.starts(self.source.codec.name, packet.payload)
             ):
                 return
-            piece = self._switch(self._target, packet)
+            piece = self._switch(self._target, packet, now)
         elif not piece.take(packet):
             return
         length = write(self._out, packet, piece.rewriter.stream)
@@ -168,7 +175,7 @@ class LayeredSubscription:
             vp8.move(self._out, length - len(packet.payload), packet.payload, piece.shift)
         self._subscriber.send_rtp(length)
 
-    def _switch(self, layer: PublishedTrack, first: Packet) -> _Piece:
+    def _switch(self, layer: PublishedTrack, first: Packet, now: float) -> _Piece:
         """Begin a piece with the first packet of a key frame."""
         before, self._target = self._piece, None
         sequence, timestamp, shift = secrets.randbelow(0x7000) + 0x1000, secrets.randbits(32), vp8.Shift()
@@ -184,7 +191,7 @@ class LayeredSubscription:
         self._piece = _Piece(layer, rewriter, first, sequence, shift)
         # The next report may be seconds away, and without one the browser cannot play sound and picture in step.
         if layer.last_report is not None:
-            self.report(layer.last_report)
+            self.report(layer.last_report, now)
         return self._piece
 
     def _aligned(self, before: _Piece, layer: PublishedTrack, first: Packet) -> int | None:
@@ -194,9 +201,10 @@ class LayeredSubscription:
             return None
         return before.rewriter.timestamp(same_moment(first.timestamp, clock, other, self.source.codec.clock_rate))
 
-    def report(self, report: SenderReport) -> None:
+    def report(self, report: SenderReport, now: float) -> None:
         """Send a sender report of the layer that is followed on, translated to this stream."""
         if self._piece is not None and report.ssrc == self._piece.layer.offered.ssrc:
+            self.delivery.reported(report.ntp, now)
             translated = SenderReport(self.ssrc, report.ntp, self._piece.rewriter.timestamp(report.timestamp))
             description = source_description(self.ssrc, self.source.stream)
             self._subscriber.send_rtcp(sender_report(translated, self._packets, self.octets) + description)
@@ -212,6 +220,7 @@ class LayeredSubscription:
             packet = None if piece is None else piece.layer.find(piece.rewriter.original(sequence))
             if piece is None or packet is None:
                 continue
+            self.delivery.repairs += 1
             if self._rtx is None:
                 length = write(self._out, packet, piece.rewriter.stream)
             else:

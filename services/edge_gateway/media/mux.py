@@ -9,8 +9,9 @@ from typing import Protocol
 
 import structlog
 
-from services.edge_gateway.media.forwarding import Link, Losses
+from services.edge_gateway.media.forwarding import UNLIMITED, Allowance, Link, Losses
 from services.edge_gateway.media.ice import Address, IceLite, SocketAddress
+from services.edge_gateway.media.measures import FORWARDING_SECONDS, Histogram
 from services.edge_gateway.media.srtp import MAX_DATAGRAM, Buffer
 from services.edge_gateway.media.streams import PlainLink
 from services.edge_gateway.media.tcp import TcpConnection
@@ -48,19 +49,23 @@ class UdpMux:
     Args:
         sockets: bound and not blocking; at most one of each IP version.
         clock: tells monotonic seconds.
+        allowance: of each client.
     """
 
     name = "python"
     """Of the engine."""
 
-    def __init__(self, *sockets: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *sockets: socket.socket, clock: Callable[[], float] = time.monotonic, allowance: Allowance = UNLIMITED) -> None:
         self.ice = IceLite()
+        self.allowance = allowance
         self.out = Buffer()
         """Where packets are put together before they are sent."""
         self._sockets = {sock.family: sock for sock in sockets}
         self._clock = clock
         self._in = Buffer()
         self._losses = Losses()
+        self._forwarding = Histogram.over(FORWARDING_SECONDS)
+        self._received_at = 0.0
         self._routes: dict[Address, Route] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadline = float("-inf")
@@ -74,6 +79,15 @@ class UdpMux:
     def losses(self) -> Losses:
         """What was lost here so far."""
         return self._losses
+
+    @property
+    def forwarding(self) -> Histogram:
+        """How long packets took that went to somebody, from when they were read from the socket until the last one was sent."""
+        return self._forwarding
+
+    def forwarded(self) -> None:
+        """Measure how long the packet took that was received last."""
+        self._forwarding.observe(FORWARDING_SECONDS, self._clock() - self._received_at)
 
     def link(self) -> Link:
         """Make the way to one more client."""
@@ -136,6 +150,7 @@ class UdpMux:
 
     def receive(self, datagram: memoryview, source: TcpConnection, now: float) -> None:
         """See :class:`~services.edge_gateway.media.tcp.Receiver`."""
+        self._received_at = self._clock()
         self._in.view[: len(datagram)] = datagram
         self._take(self._in, len(datagram), source, now)
 
@@ -153,7 +168,7 @@ class UdpMux:
         self._routes.clear()
 
     def _drain(self, sock: socket.socket) -> None:
-        now = self._clock()
+        now = self._received_at = self._clock()
         # One byte more than may come tells what was cut off.
         view, receive = self._in.view[: MAX_DATAGRAM + 1], sock.recvfrom_into
         for _ in range(BATCH):

@@ -89,6 +89,7 @@ class Peer:
         self._failed = failed
         self._dtls = DtlsServer(certificate, self._send_dtls)
         self._nominated_udp = float("-inf")
+        self._too_fast = False
         self._remote: Fingerprints | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._rtcp_senders: OrderedDict[int, None] = OrderedDict()  # the one that was silent longest comes first
@@ -177,7 +178,7 @@ class Peer:
         libsrtp keeps a stream for every SSRC that it ever decrypted, so it is not shown more than we need.
         """
         receive = self.link.receive
-        if receive is None or self._user is None or length < HEADER_SIZE:
+        if receive is None or self._user is None or length < HEADER_SIZE or not self.link.admit(length, now):
             return
         view = buffer.view
         if 192 <= view[1] <= 223:
@@ -206,6 +207,12 @@ class Peer:
     def send_rtcp(self, data: bytes) -> None:
         """Encrypt and send an RTCP packet."""
         self.link.send_rtcp(data)
+
+    def look_at_rate(self) -> None:
+        """Log who sends more than it may, once."""
+        if self.link.too_fast and not self._too_fast:
+            self._too_fast = True
+            log.warning("media_too_fast", session=self._session)
 
     def forget(self, ssrc: int) -> None:
         """Send no RTP or RTCP of that SSRC again."""

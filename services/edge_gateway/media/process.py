@@ -19,6 +19,7 @@ import structlog
 from services.edge_gateway.media import boundary
 from services.edge_gateway.media.boundary import BrokenChannelError, Channel
 from services.edge_gateway.media.interface import Offer, TransportFailed
+from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.settings import MediaSettings
 from shared.contracts.errors import ConfigurationError, StagedoorError
 
@@ -55,6 +56,8 @@ class Worker:
         self, process: asyncio.subprocess.Process, channel: Channel[boundary.FromWorker], heard: Callable[[Offer | TransportFailed], None]
     ) -> None:
         self.pid = process.pid
+        self.measures = Measures()
+        """What it said that it has measured: each second it says it anew."""
         self._process = process
         self._channel = channel
         self._heard = heard
@@ -147,6 +150,8 @@ class Worker:
                     answer.set_result(result)
             case boundary.Offered(offer=news) | boundary.Failed(failure=news):
                 self._heard(news)
+            case boundary.Pong(measures=measures):
+                self.measures = measures
             case boundary.Started() | boundary.NotStarted():
                 raise BrokenChannelError(f"{message.type} came twice")
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from services.edge_gateway.media.interface import Connection, Kind, Track
 from services.edge_gateway.media.layered_track import LayeredTrack
+from services.edge_gateway.media.measures import LINE_SECONDS, Measures, Meter, Traffic
 from services.edge_gateway.media.peer import Peer, PeerUser
 from services.edge_gateway.media.rid import NamedStream, name_of
 from services.edge_gateway.media.rtcp import MalformedRtcpError, SenderReport, bitrate_limit, receiver_report
@@ -24,6 +25,7 @@ class Publication:
         connect: makes the peer connection.
         describe: says where it is.
         video_bitrate: bits per second for each video track.
+        measures: where it is counted what it sends.
     """
 
     connection: Connection = "publish"
@@ -35,6 +37,8 @@ class Publication:
         connect: Callable[[str, PeerUser], Peer],
         describe: Callable[[Peer], LocalTransport],
         video_bitrate: int,
+        *,
+        measures: Measures,
     ) -> None:
         self.session = session
         self.peer = connect(session, self)
@@ -49,6 +53,8 @@ class Publication:
         self._by_rtx_ssrc = {track.offered.rtx_ssrc: track for track in single if track.offered.rtx_ssrc is not None}
         self.ssrcs = set(self._by_ssrc) | set(self._by_rtx_ssrc)
         self._bitrate = video_bitrate * sum(track.codec.kind == "video" for track in self.tracks)
+        self._measures = measures
+        self._meter = Meter(measures.received)
         self.peer.expect(offer.fingerprints)
 
     def _make(self, offered: OfferedTrack, stream: str) -> PublishedTrack | LayeredTrack:
@@ -130,6 +136,19 @@ class Publication:
             video = [stream.offered.ssrc for stream in streams if stream.codec.kind == "video"]
             limit = bitrate_limit(self._sender, self._bitrate, video) if video else b""
             self.peer.send_rtcp(receiver_report(self._sender, blocks) + limit)
+
+    @property
+    def carried(self) -> Traffic:
+        """All that came, as it was counted last."""
+        return self._meter.total
+
+    def count(self) -> None:
+        """Count what came, and how evenly; to be called every few seconds."""
+        for ssrc, stream in self._by_ssrc.items():
+            traffic = stream.traffic()
+            self._meter.count(ssrc, stream.codec.kind, traffic)
+            if traffic.packets:
+                self._measures.jitter.observe(LINE_SECONDS, stream.jitter)
 
     def silence(self) -> None:
         """Receive and send nothing any more, from now on; harmless twice."""

@@ -38,6 +38,12 @@ class Reception:
         self._received_before = 0
         self._sender_report: tuple[int, float] | None = None  # the middle 32 bits of its NTP time, and when it came
 
+    @property
+    def lost(self) -> int:
+        """Packets that did not come, those included that may still."""
+        counts = self._counts
+        return max(0, counts.highest - counts.first + 1 - counts.received) if counts.received else 0
+
     def accept(self, sequence: int, timestamp: int, now: float) -> bool:
         """Count a packet.
 

@@ -9,6 +9,7 @@ import structlog
 
 from services.edge_gateway.media import boundary
 from services.edge_gateway.media.interface import Connection, Kind, MediaRefusedError, Offer, Published, TransportFailed
+from services.edge_gateway.media.measures import Measures, sum_of
 from services.edge_gateway.media.process import Worker, WorkerLostError
 from services.edge_gateway.media.settings import MediaSettings
 from shared.contracts.errors import ConfigurationError
@@ -42,6 +43,7 @@ class RemoteEngine:
         self._on_failed = on_failed
         self._worker: Worker | None = None
         self._died_at = 0.0
+        self._before = Measures()
         self._allowed: boundary.AllowUntil | None = None
         self._connections: dict[tuple[str, Connection], None] = {}
         self._asked_for: set[str] = set()
@@ -79,6 +81,10 @@ class RemoteEngine:
         """The process id of the worker; None where there is none at the moment."""
         return None if self._worker is None else self._worker.pid
 
+    def measures(self) -> Measures:
+        """Say what was measured here, by the workers of before, too: what is counted never falls."""
+        return sum_of([self._before] if self._worker is None else [self._before, self._worker.measures])
+
     async def publish(self, session: str, offer: str) -> Published:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         # Before the answer: the worker may be lost between that and whoever waits for it.
@@ -87,7 +93,7 @@ class RemoteEngine:
             async with self._texts:
                 result = await self._ask(boundary.Publish(session=session, offer=offer))
         except MediaRefusedError as error:
-            if error.code == "unsupported_media":
+            if error.code in {"unsupported_media", "media_limit"}:
                 self._connections.pop((session, "publish"), None)
             raise
         assert isinstance(result, boundary.Taken)
@@ -195,6 +201,7 @@ class RemoteEngine:
         while True:
             self._died_at = await worker.reaped()
             self._worker = None
+            self._before.add(worker.measures.ended())
             if time.monotonic() - began >= _STEADY_SECONDS:
                 attempts = 0
             lost, self._connections = self._connections, {}

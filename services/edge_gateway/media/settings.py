@@ -40,6 +40,16 @@ class MediaSettings:
     """What may be published, in the order of preference."""
     max_subscriptions: int = 32
     """Tracks that one session may receive at a time."""
+    max_worker_connections: int = 10_000
+    """Peer connections of one worker at a time: a session has one for each stream that it publishes, and one to receive."""
+    max_worker_tracks: int = 2_000
+    """Published tracks of one worker at a time: for repairs a video may keep 2 MB."""
+    max_worker_subscriptions: int = 20_000
+    """Tracks that one worker sends to somebody, each as often as it does."""
+    max_packet_rate: int = 4_000
+    """Packets a second that one peer connection may send us, and as many at once; more are dropped unread."""
+    max_bitrate: int = 20_000_000
+    """Bits a second, likewise."""
     max_media_lines: int = 64
     """m-lines of one subscribing peer connection, dead ones included; an answer with more would not fit into 64 KiB."""
     handshake_timeout: float = 15.0
@@ -64,6 +74,10 @@ class MediaSettings:
             raise ConfigurationError(f"media workers: {self.workers} do not fit on port {self.port} and those above it")
         if not 1 <= self.max_subscriptions < self.max_media_lines:
             raise ConfigurationError("media max_subscriptions must be at least 1 and smaller than max_media_lines")
+        if min(self.max_worker_connections, self.max_worker_tracks, self.max_worker_subscriptions, self.max_packet_rate) < 1:
+            raise ConfigurationError("media max_worker_connections, _tracks, _subscriptions and max_packet_rate must be at least 1")
+        if self.max_bitrate < 2 * self.video_bitrate:
+            raise ConfigurationError(f"media max_bitrate {self.max_bitrate} must be at least twice video_bitrate {self.video_bitrate}")
 
     @property
     def hosts(self) -> tuple[str, ...]:

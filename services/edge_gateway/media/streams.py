@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from services.edge_gateway.media.forwarding import Link, ReceiveStream, SendStream
+from services.edge_gateway.media.forwarding import Allowance, Link, Losses, ReceiveStream, SendStream
 from services.edge_gateway.media.history import History
 from services.edge_gateway.media.ice import Address
 from services.edge_gateway.media.rtp import Packet, write
@@ -15,6 +15,17 @@ class Sender(Protocol):
 
     out: Buffer
     """Where packets are put together."""
+    allowance: Allowance
+    """Of each client."""
+
+    @property
+    def losses(self) -> Losses:
+        """What was lost so far, to be added to."""
+        ...
+
+    def forwarded(self) -> None:
+        """Measure how long the packet took that was received last."""
+        ...
 
     @property
     def may_forward(self) -> bool:
@@ -29,10 +40,10 @@ class Sender(Protocol):
 class PlainCounts:
     """See :class:`~services.edge_gateway.media.forwarding.Counts`."""
 
-    __slots__ = ("ask_from", "first", "highest", "jitter", "received", "transit", "upward")
+    __slots__ = ("ask_from", "first", "highest", "jitter", "octets", "received", "transit", "upward")
 
     def __init__(self) -> None:
-        self.first = self.highest = self.received = 0
+        self.first = self.highest = self.received = self.octets = 0
         self.jitter = self.transit = self.ask_from = 0.0
         self.upward = False
 
@@ -98,13 +109,35 @@ class PlainReceiveStream:
 class PlainLink:
     """See :class:`~services.edge_gateway.media.forwarding.Link`."""
 
-    __slots__ = ("_sender", "address", "receive", "transmit")
+    __slots__ = ("_octets_until", "_packets_until", "_sender", "_too_fast", "address", "receive", "transmit")
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self.address: Address | None = None
         self.receive: SrtpContext | None = None
         self.transmit: SrtpContext | None = None
+        self._packets_until = self._octets_until = 0.0
+        self._too_fast = 0
+
+    @property
+    def too_fast(self) -> int:
+        """See :class:`~services.edge_gateway.media.forwarding.Link`."""
+        return self._too_fast
+
+    def admit(self, length: int, now: float) -> bool:
+        """See :class:`~services.edge_gateway.media.forwarding.Link`."""
+        if max(self._packets_until, self._octets_until) > now + Allowance.BURST:
+            self._too_fast += 1
+            self._sender.losses.too_fast += 1
+            return False
+        allowance = self._sender.allowance
+        self._packets_until = max(self._packets_until, now) + allowance.packet_seconds
+        self._octets_until = max(self._octets_until, now) + length * allowance.octet_seconds
+        return True
+
+    def forwarded(self) -> None:
+        """See :class:`~services.edge_gateway.media.forwarding.Link`."""
+        self._sender.forwarded()
 
     def move(self, address: Address | None) -> None:
         """See :class:`~services.edge_gateway.media.forwarding.Link`."""

@@ -13,6 +13,7 @@ from services.edge_gateway.media.interface import Connection, MediaRefusedError,
 from services.edge_gateway.media.layered_subscription import LayeredSubscription
 from services.edge_gateway.media.layered_track import LayeredTrack
 from services.edge_gateway.media.lines import Line, Lines
+from services.edge_gateway.media.measures import LINE_SECONDS, Measures, Meter, Traffic
 from services.edge_gateway.media.peer import Peer, PeerUser
 from services.edge_gateway.media.rtcp import (
     MAX_NACKED,
@@ -51,6 +52,7 @@ class Subscriber:
         describe: says where it is.
         out: the memory that packets are sent from.
         max_lines: m-lines of the peer connection.
+        measures: where it is counted what it receives.
     """
 
     connection: Connection = "subscribe"
@@ -63,6 +65,8 @@ class Subscriber:
         describe: Callable[[Peer], LocalTransport],
         out: memoryview,
         max_lines: int,
+        *,
+        measures: Measures,
     ) -> None:
         self.session = session
         self.peer = connect(session, self)
@@ -81,6 +85,8 @@ class Subscriber:
         self._sent_before = 0
         self._open: _OpenOffer | None = None
         self._number = 0
+        self._measures = measures
+        self._meter = Meter(measures.sent)
         self._repairs = 0
         self._repairs_since = float("-inf")
 
@@ -100,6 +106,21 @@ class Subscriber:
             log.info("media_line", session=self.session, short=self._line.short)
             self.prefer(self._small, now)
 
+    @property
+    def wanted(self) -> int:
+        """How many tracks it receives, or is about to."""
+        return len(self._sources)
+
+    @property
+    def carried(self) -> Traffic:
+        """All that was sent, as it was counted last."""
+        return self._meter.total
+
+    def count(self) -> None:
+        """Count what was sent; to be called every few seconds."""
+        for subscription in self._subscriptions.values():
+            self._meter.count(subscription.ssrc, subscription.source.codec.kind, subscription.traffic())
+
     def want(self, sources: Mapping[str, PublishedTrack | LayeredTrack]) -> bool:
         """Receive exactly these tracks; what is not among them stops at once.
 
@@ -108,9 +129,13 @@ class Subscriber:
         """
         for track in [track for track in self._subscriptions if track not in sources]:
             self._end(track)
-        self._sources = dict(sources)
+        self._remember(sources)
         self._lines.want({track: source.codec for track, source in sources.items()})
         return self._lines.changed
+
+    def _remember(self, sources: Mapping[str, PublishedTrack | LayeredTrack]) -> None:
+        self._measures.subscriptions += len(sources) - len(self._sources)
+        self._sources = dict(sources)
 
     def lose(self, tracks: AbstractSet[str]) -> bool:
         """Receive all but these tracks.
@@ -125,6 +150,8 @@ class Subscriber:
     def _end(self, track: str) -> None:
         subscription = self._subscriptions.pop(track)
         subscription.end()
+        self._meter.count(subscription.ssrc, subscription.source.codec.kind, subscription.traffic())
+        self._meter.end(subscription.ssrc)
         self._negotiated.discard(track)
         del self._by_ssrc[subscription.ssrc]
         self.peer.forget(subscription.ssrc)
@@ -245,15 +272,21 @@ class Subscriber:
     def _serve(self, subscription: Subscription | LayeredSubscription, item: Feedback, now: float) -> None:
         match item:
             case Nack():
+                subscription.delivery.nacks += len(item.sequences)
                 subscription.repair(item.sequences)
             case KeyFrameRequest():
+                subscription.delivery.key_frame_requests += 1
                 subscription.request_key_frame(now)
             case ReportBlock():
                 self._loss = max(self._loss or 0.0, item.fraction_lost / 256)
+                round_trip = subscription.delivery.heard(item, now)
+                if round_trip is not None:
+                    self._measures.round_trip.observe(LINE_SECONDS, round_trip)
 
     def silence(self) -> None:
         """Send and receive nothing any more, from now on; harmless twice."""
         self.peer.silence()
         for track in list(self._subscriptions):
             self._end(track)
+        self._remember({})
         self._open = None

@@ -2,7 +2,9 @@
 
 import secrets
 
+from services.edge_gateway.media.delivery import Delivery
 from services.edge_gateway.media.forwarding import Link
+from services.edge_gateway.media.measures import Traffic
 from services.edge_gateway.media.rtcp import SenderReport, sender_report, source_description
 from services.edge_gateway.media.rtp import Packet, Retransmitter, Rewriter, write
 from services.edge_gateway.media.track import PublishedTrack
@@ -28,6 +30,7 @@ class Subscription:
         self.stream = subscriber.send_stream(ssrc, source.codec.payload_type)
         self._rewriter = Rewriter(self.stream)
         self._rtx: Retransmitter | None = None
+        self.delivery = Delivery()
 
     def negotiate(self, *, rtx: bool, extensions: bool) -> None:
         """Take what the client answered: whether it knows our retransmissions, and our header extensions."""
@@ -37,14 +40,14 @@ class Subscription:
         elif self._rtx is None:
             self._rtx = Retransmitter(self.rtx_ssrc, self.source.codec.rtx_payload_type, secrets.randbelow(0x8000))
 
-    def start(self, packet: Packet) -> None:
+    def start(self, packet: Packet, now: float) -> None:
         """Give the stream its numbers, of which this packet is the first."""
         if self.stream.started:
             return
         self._rewriter.start(packet, secrets.randbelow(0x7000) + 0x1000, secrets.randbits(32))
         # The next report may be seconds away, and without one the browser cannot play sound and picture in step.
         if self.source.last_report is not None:
-            self.report(self.source.last_report)
+            self.report(self.source.last_report, now)
 
     def skip(self, count: int) -> None:
         """Leave no gap for so many packets of the track that were not forwarded."""
@@ -54,6 +57,10 @@ class Subscription:
     def octets(self) -> int:
         """Of payload, sent for the first time."""
         return self.stream.octets
+
+    def traffic(self) -> Traffic:
+        """Say what was sent so far."""
+        return self.delivery.traffic(self.stream.packets, self.stream.octets)
 
     def begin(self, now: float) -> None:
         """Forward from now on; harmless twice."""
@@ -67,9 +74,10 @@ class Subscription:
         """Ask for a key frame of what is sent."""
         self.source.request_key_frame(now)
 
-    def report(self, report: SenderReport) -> None:
+    def report(self, report: SenderReport, now: float) -> None:
         """Send a sender report on, translated to this stream."""
         if self.stream.started:
+            self.delivery.reported(report.ntp, now)
             translated = SenderReport(self.ssrc, report.ntp, self._rewriter.timestamp(report.timestamp))
             description = source_description(self.ssrc, self.source.stream)
             self._subscriber.send_rtcp(sender_report(translated, self.stream.packets, self.stream.octets) + description)
@@ -86,6 +94,7 @@ class Subscription:
             packet = self.source.find(self._rewriter.original(sequence))
             if packet is None:
                 continue
+            self.delivery.repairs += 1
             if self._rtx is not None:
                 self._subscriber.send_rtp(self._rewriter.write_again(self._out, packet, self._rtx))
             else:

@@ -6,6 +6,7 @@ from typing import Protocol
 from services.edge_gateway.media import key_frames
 from services.edge_gateway.media.forwarding import Link, SendStream
 from services.edge_gateway.media.interface import Track
+from services.edge_gateway.media.measures import Traffic
 from services.edge_gateway.media.reception import Reception
 from services.edge_gateway.media.rtcp import ReportBlock, SenderReport, nack, picture_loss
 from services.edge_gateway.media.rtp import Packet, restore
@@ -25,7 +26,7 @@ class Listener(Protocol):
         """Where its packets go."""
         ...
 
-    def start(self, packet: Packet) -> None:
+    def start(self, packet: Packet, now: float) -> None:
         """Give the stream its numbers, of which this packet is the first."""
         ...
 
@@ -33,7 +34,7 @@ class Listener(Protocol):
         """Leave no gap for so many packets that were not forwarded."""
         ...
 
-    def report(self, report: SenderReport) -> None:
+    def report(self, report: SenderReport, now: float) -> None:
         """Send a sender report on."""
         ...
 
@@ -41,7 +42,7 @@ class Listener(Protocol):
 class Tap(Protocol):
     """Who is handed every packet, to write something else of it."""
 
-    def forward(self, packet: Packet) -> None:
+    def forward(self, packet: Packet, now: float) -> None:
         """Take a packet."""
         ...
 
@@ -49,7 +50,7 @@ class Tap(Protocol):
         """Leave no gap for so many packets of a track that were not forwarded."""
         ...
 
-    def report(self, report: SenderReport) -> None:
+    def report(self, report: SenderReport, now: float) -> None:
         """Send a sender report on."""
         ...
 
@@ -86,6 +87,9 @@ class PublishedTrack:
         self._reported = float("-inf")
         self._key_frame_asked = float("-inf")
         self._key_frame_wanted = False
+        self._nacks = 0
+        self._key_frame_requests = 0
+        self._repairs = 0
         self._muted = False
         self._held_behind: int | None = None
         """The extended number of the last packet that was forwarded; None, packets are forwarded."""
@@ -126,6 +130,23 @@ class PublishedTrack:
     def packets(self) -> int:
         """How many have come, each counted once."""
         return self._received.counts.received
+
+    def traffic(self) -> Traffic:
+        """Say what has come so far."""
+        counts = self._received.counts
+        return Traffic(
+            packets=counts.received,
+            octets=counts.octets,
+            lost=self._reception.lost,
+            nacks=self._nacks,
+            key_frame_requests=self._key_frame_requests,
+            repairs=self._repairs,
+        )
+
+    @property
+    def jitter(self) -> float:
+        """In seconds."""
+        return self._received.counts.jitter / self.codec.clock_rate
 
     def mute(self, now: float, *, muted: bool) -> None:
         """Forward nothing, or forward again; harmless twice.
@@ -181,24 +202,28 @@ class PublishedTrack:
             return
         restored = restore(packet, self.offered.ssrc, self.offered.payload_type)
         if restored is not None and self._reception.awaits(restored.sequence):
+            self._repairs += 1
             self._accept(restored, now)
 
     def _accept(self, packet: Packet, now: float) -> None:
         if not self._reception.accept(packet.sequence, packet.timestamp, now):
             return
+        self._received.counts.octets += len(packet.payload)
         if self._held_behind is not None and not self._resumes(packet):
             return
         if self._waiting:
-            self._start_waiting(packet)
+            self._start_waiting(packet, now)
         self._received.forward(packet)
         for tap in tuple(self._taps):
-            tap.forward(packet)
+            tap.forward(packet, now)
+        if self._listeners or self._taps:
+            self._publisher.forwarded()
         if self._repaired:
             self._ask_for_missing(now)
 
-    def _start_waiting(self, packet: Packet) -> None:
+    def _start_waiting(self, packet: Packet, now: float) -> None:
         for listener in self._waiting:
-            listener.start(packet)
+            listener.start(packet, now)
             self._received.add(listener.stream)
         self._waiting.clear()
         self._look_up()
@@ -206,6 +231,7 @@ class PublishedTrack:
     def _ask_for_missing(self, now: float) -> None:
         missing = self._reception.missing(now)
         if missing:
+            self._nacks += len(missing)
             self._publisher.send_rtcp(nack(self._sender, self.offered.ssrc, missing))
 
     def find(self, sequence: int) -> Packet | None:
@@ -223,6 +249,7 @@ class PublishedTrack:
         if self._key_frame_wanted and now - self._key_frame_asked >= _KEY_FRAME_INTERVAL:
             self._key_frame_wanted = False
             self._key_frame_asked = now
+            self._key_frame_requests += 1
             self._publisher.send_rtcp(picture_loss(self._sender, self.offered.ssrc))
 
     def on_sender_report(self, report: SenderReport, now: float) -> None:
@@ -233,9 +260,9 @@ class PublishedTrack:
             return
         self._reported = now
         for listener in self._listeners:
-            listener.report(report)
+            listener.report(report, now)
         for tap in self._taps:
-            tap.report(report)
+            tap.report(report, now)
 
     def tick(self, now: float) -> None:
         """Repeat what was asked for and did not come; to be called some times a second."""

@@ -69,7 +69,7 @@ async def _serve(engine: UdpMediaEngine, channel: Channel[boundary.ToWorker]) ->
                 case boundary.AllowUntil(deadline=deadline):
                     engine.allow_until(deadline)
                 case boundary.Ping():
-                    channel.send(boundary.Pong())
+                    channel.send(boundary.Pong(measures=engine.measures()))
                 case boundary.Start():
                     log.error("media_worker_started_twice")
                     return

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from services.edge_gateway.media.advertise import candidates
 from services.edge_gateway.media.interface import Offer, TransportFailed
+from services.edge_gateway.media.measures import Measures, sum_of
 from services.edge_gateway.media.remote import RemoteEngine
 from services.edge_gateway.media.settings import MediaSettings
 from shared.contracts.ids import RoomKey
@@ -52,6 +53,10 @@ class MediaWorkers:
         """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
         for engine in self.engines:
             engine.allow_until(deadline)
+
+    def measures(self) -> Measures:
+        """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
+        return sum_of(engine.measures() for engine in self.engines)
 
     def missing(self) -> list[str]:
         """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""

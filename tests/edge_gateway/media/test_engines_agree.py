@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from services.edge_gateway.media import publication, rtcp, subscription
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.dtls import SharedCertificate
+from services.edge_gateway.media.forwarding import UNLIMITED, Allowance
+from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.peer import Peer
 from services.edge_gateway.media.publication import Publication
 from services.edge_gateway.media.sdp import read_offer
@@ -56,7 +58,7 @@ class World:
     def __init__(self, mux) -> None:
         self.mux = mux
         self.publisher, *self.subscribers = (MediaClient(mux, keys) for keys in KEYS)
-        self.publication = Publication("ann", OFFER, self._connect, self._describe, 1_000_000)
+        self.publication = Publication("ann", OFFER, self._connect, self._describe, 1_000_000, measures=Measures())
         self.publisher.connect(self.publication.peer)
         self.subscriptions = {
             (index, number): Subscription(track, end.link, end.out, 10 * number + 1, 10 * number + 2)
@@ -81,8 +83,10 @@ class World:
                 is_rtcp = 192 <= data[1] <= 223
                 streams[index, "rtcp" if is_rtcp else data[8:12]].append(data)
             end.sealed.clear()
+        traffic = [one.traffic() for one in (*self.publication.tracks, *self.subscriptions.values())]
+        dropped = (self.mux.losses.too_fast, [end.link.too_fast for end in (self.publisher, *self.subscribers)])
         counted = {name: (bool(one.stream.started), one.stream.packets, one.stream.octets) for name, one in self.subscriptions.items()}
-        return dict(streams), counted
+        return dict(streams), counted, traffic, dropped, sum(self.mux.forwarding.counts)
 
     def reports(self, now):
         """Say what arrived."""
@@ -248,16 +252,29 @@ MUTED = [
 ]
 
 
-@given(first=st.sampled_from([0, 1000, 0x7FFE, 0xFFF0, 0xFFFF]), steps=st.lists(STEPS, max_size=60))
-@example(first=0xFFF0, steps=[("add", 0, 1), ("burst", 1, 70), ("turn", 0.01), ("burst", 1, 70), ("turn", 0.01), ("miss", 0, 1, 30)])
+ALLOWANCES = [UNLIMITED, Allowance.of(40, 10_000_000), Allowance.of(10_000, 40_000)]
+
+
+@given(allowance=st.sampled_from(ALLOWANCES), first=st.sampled_from([0, 1000, 0x7FFE, 0xFFF0, 0xFFFF]), steps=st.lists(STEPS, max_size=60))
+@example(
+    first=0xFFF0,
+    steps=[("add", 0, 1), ("burst", 1, 70), ("turn", 0.01), ("burst", 1, 70), ("turn", 0.01), ("miss", 0, 1, 30)],
+    allowance=UNLIMITED,
+)
+@example(
+    first=3,
+    steps=[("add", 0, 1), ("burst", 1, 70), ("turn", 0.01), ("burst", 1, 70), ("turn", 0.2), ("burst", 1, 9)],
+    allowance=ALLOWANCES[1],
+)
 @example(
     first=5,
     steps=[("add", 0, 0), ("add", 0, 1), ("send", 0, 1), ("send", 1, 1), ("turn", 0.01)]
     + [("send", track, 1, {"extension": block, "csrcs": 2}) for track in range(2) for block in range(len(BLOCKS))],
+    allowance=UNLIMITED,
 )
-@example(first=0xFFF0, steps=MUTED)
+@example(first=0xFFF0, steps=MUTED, allowance=UNLIMITED)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_both_engines_send_the_same_bytes(first, steps):
+def test_both_engines_send_the_same_bytes(first, steps, allowance):
     """Whatever is lost, repeated, forged or comes out of order, and whoever comes and goes meanwhile."""
     story = Story([], first)
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
@@ -267,7 +284,7 @@ def test_both_engines_send_the_same_bytes(first, steps):
         for module in (subscription, publication):
             patch.setattr(module, "secrets", numbers)
         for name in ("python", "native"):
-            world = World(stack.enter_context(engine(name, story.clock)))
+            world = World(stack.enter_context(engine(name, story.clock, allowance)))
             stack.callback(world.close)
             story.worlds.append(world)
         for verb, *arguments in (*steps, ("turn", 0.01)):

@@ -42,6 +42,9 @@ class Client:
         """Take feedback."""
         self.rtcp.append(data)
 
+    def forwarded(self) -> None:
+        """Measure nothing."""
+
     def receive_stream(self, *_of, keep: bool) -> PlainReceiveStream:
         """Take a stream in."""
         return PlainReceiveStream(self, keep=keep)

@@ -7,6 +7,7 @@ import pytest
 from pylibsrtp import Error, Policy, Session
 
 from services.edge_gateway.media.dtls import SharedCertificate
+from services.edge_gateway.media.forwarding import UNLIMITED
 from services.edge_gateway.media.ice import IceLite
 from services.edge_gateway.media.peer import Peer
 from services.edge_gateway.media.srtp import Buffer, SrtpContext
@@ -40,6 +41,7 @@ class Mux:
         self.ice = IceLite()
         self.out = Buffer()
         self.may_forward = True
+        self.allowance = UNLIMITED
         self.dropped = []
         """Where nothing of before leaves any more."""
 

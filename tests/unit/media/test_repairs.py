@@ -7,6 +7,7 @@ from services.edge_gateway.media import rtcp
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.ice import Credentials
 from services.edge_gateway.media.interface import Track
+from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.rtp import Packet
 from services.edge_gateway.media.sdp import OfferedTrack
 from services.edge_gateway.media.sdp_writer import LocalTransport
@@ -162,7 +163,7 @@ def test_subscribers_get_again_what_they_miss(video, rtx, subscribed):
 def test_repairs_are_bounded(monkeypatch, video, client, there):
     """Nobody makes an amplifier of the history, nor keeps us busy with looking for what is not there."""
     end = client()
-    subscriber = Subscriber("bob", lambda *_: SubscribingPeer(end), lambda _: TRANSPORT, end.out, 4)
+    subscriber = Subscriber("bob", lambda *_: SubscribingPeer(end), lambda _: TRANSPORT, end.out, 4, measures=Measures())
     assert subscriber.want({"v": video})
     offer = subscriber.make_offer()
     assert not subscriber.answer(1, offer.sdp.replace("actpass", "active").replace("sendonly", "recvonly"))

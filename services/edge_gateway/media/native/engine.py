@@ -9,15 +9,16 @@ from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from services.edge_gateway.media.forwarding import Counts, Link, Losses, ReceiveStream, SendStream
+from services.edge_gateway.media.forwarding import UNLIMITED, Allowance, Counts, Link, Losses, ReceiveStream, SendStream
 from services.edge_gateway.media.ice import Address, SocketAddress
+from services.edge_gateway.media.measures import FORWARDING_SECONDS, Histogram
 from services.edge_gateway.media.mux import Route, UdpMux
 from services.edge_gateway.media.native._forwarding import ffi, lib
 from services.edge_gateway.media.rtp import Packet
 from services.edge_gateway.media.srtp import Buffer, SrtpContext, functions
 from services.edge_gateway.media.streams import PlainLink
 
-_VERSION = 2
+_VERSION = 3
 """Of ``forwarding.h``; a module that was compiled from another one may take one field for another."""
 _IPV4 = struct.Struct("=H2s4s8x")
 _IPV6 = struct.Struct("=H2s4x16sI")
@@ -124,6 +125,15 @@ class NativeLink(PlainLink):
         self.bound: Address | None = None
         """What the C engine finds it by."""
 
+    @property
+    def too_fast(self) -> int:
+        """See :class:`~services.edge_gateway.media.forwarding.Link`."""
+        return int(lib.sd_link_too_fast(self.record))
+
+    def admit(self, length: int, now: float) -> bool:
+        """See :class:`~services.edge_gateway.media.forwarding.Link`."""
+        return bool(lib.sd_link_admit(self.record, length, now))
+
     def move(self, address: Address | None) -> None:
         """See :class:`~services.edge_gateway.media.forwarding.Link`."""
         super().move(address)
@@ -164,16 +174,18 @@ class NativeMux(UdpMux):
     Args:
         sockets: bound and not blocking; at most one of each IP version.
         clock: tells monotonic seconds.
+        allowance: of each client.
     """
 
     name = "native"
 
-    def __init__(self, *sockets: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(*sockets, clock=clock)
+    def __init__(self, *sockets: socket.socket, clock: Callable[[], float] = time.monotonic, allowance: Allowance = UNLIMITED) -> None:
+        super().__init__(*sockets, clock=clock, allowance=allowance)
         pointers = (ffi.cast("sd_srtp", address) for address in functions())
         self._engine = ffi.gc(_made(lib.sd_engine_new(*pointers, secrets.randbits(64))), lib.sd_engine_free)
         self._state = lib.sd_engine_state(self._engine)
         self._state.offload = all(lib.sd_has_offload(sock.fileno()) for sock in sockets)
+        self._state.latency_bounds = FORWARDING_SECONDS
         self._slots = [Buffer(int(ffi.cast("uintptr_t", lib.sd_slot(self._engine, index)))) for index in range(lib.SD_BATCH)]
         self._length = ffi.new("uint32_t *")
         self._number = ffi.new("uint64_t *")
@@ -192,11 +204,20 @@ class NativeMux(UdpMux):
         return Losses(
             too_long=python.too_long + self._state.too_long,
             not_sent=python.not_sent + self._state.not_sent + self._state.too_late,
+            too_fast=self._state.too_fast,
         )
+
+    @property
+    def forwarding(self) -> Histogram:
+        """See :class:`~services.edge_gateway.media.mux.UdpMux`."""
+        both = Histogram(list(self._state.latencies), self._state.latency_total)
+        both.add(super().forwarding)
+        return both
 
     def link(self) -> Link:
         """See :class:`~services.edge_gateway.media.mux.UdpMux`."""
         record = ffi.gc(_made(lib.sd_link_new(self._engine)), lib.sd_link_free)
+        lib.sd_link_limit(record, self.allowance.packet_seconds, self.allowance.octet_seconds)
         return NativeLink(self, record, next(self._links))
 
     def place(self, link: NativeLink, address: Address | None) -> None:
@@ -266,7 +287,7 @@ class NativeMux(UdpMux):
         super().close()
 
     def _drain(self, sock: socket.socket) -> None:
-        now = self._clock()
+        now = self._received_at = self._clock()
         engine = self._engine
         received = lib.sd_receive(engine, sock.fileno())
         at = self._forward(0, now)

@@ -46,6 +46,7 @@ uint32_t sd_receive(sd_engine *engine, int descriptor) {
         headers[at].msg_hdr.msg_name = &engine->sender[at];
         headers[at].msg_hdr.msg_namelen = sizeof engine->sender[at];
     }
+    engine->state.received_at = sd_monotonic();
     count = recvmmsg(descriptor, headers, SD_BATCH, MSG_DONTWAIT, NULL);
     engine->state.received = count > 0 ? (uint32_t)count : 0;
     for (uint32_t at = 0; at < engine->state.received; at++) {
@@ -132,11 +133,12 @@ static bool parse(uint8_t *data, uint32_t length, const uint8_t *ids, sd_packet 
     return true;
 }
 
-static void count(sd_receive_stream *stream, uint32_t timestamp, double now) {
+static void count(sd_receive_stream *stream, const sd_packet *packet, double now) {
     sd_counts *counts = &stream->counts;
-    double transit = now * stream->clock_rate - timestamp, step = fabs(transit - counts->transit);
+    double transit = now * stream->clock_rate - packet->timestamp, step = fabs(transit - counts->transit);
     counts->highest++;
     counts->received++;
+    counts->octets += packet->payload_length;
     if (step < 2147483648.0)
         counts->jitter += (step - counts->jitter) / 16;
     counts->transit = transit;
@@ -167,10 +169,12 @@ static bool take(sd_engine *engine, uint32_t index, double now) {
         stream = stream->next;
     if (stream == NULL || link->receive == NULL || !follows(stream, data, now))
         return false;
+    if (!sd_link_admit(link, (uint32_t)length, now))
+        return true;
     if (engine->unprotect(link->receive, data, &length) != 0 || length < HEADER ||
         !parse(data, (uint32_t)length, stream->extension_ids, &engine->packet[index]))
         return true; /* forged, repeated, or nonsense */
-    count(stream, engine->packet[index].timestamp, now);
+    count(stream, &engine->packet[index], now);
     if (stream->history != NULL)
         sd_keep(stream->history, &engine->packet[index]);
     if (stream->run_length == 0)
@@ -201,5 +205,6 @@ bool sd_forward_one(sd_engine *engine, sd_receive_stream *stream, const sd_packe
     stream->run_length = 1;
     sd_send_run(engine, stream);
     sd_flush(engine);
+    engine->forwarding = 0; /* Python measures what it forwards */
     return true;
 }

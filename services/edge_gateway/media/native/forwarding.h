@@ -1,10 +1,11 @@
 /* The native engine: what Python sees of it. cffi reads this file too, so it has plain declarations only. */
 
-#define SD_VERSION 2          /* of this file: a module that was built from another is not used */
+#define SD_VERSION 3          /* of this file: a module that was built from another is not used */
 #define SD_BATCH 64           /* datagrams received at a time */
 #define SD_DATAGRAM 2048      /* the longest that is taken */
 #define SD_HISTORY 1024       /* packets of a stream that can be sent again: a power of two */
 #define SD_EXTENSION_IDS 16
+#define SD_LATENCIES 12       /* bounds of the buckets of how long forwarding takes */
 
 /* libsrtp's srtp_protect and srtp_unprotect: context, packet, length in and out; 0 is success. */
 typedef int (*sd_srtp)(void *context, void *packet, int *length);
@@ -31,6 +32,7 @@ typedef struct {
     int64_t first;
     int64_t highest;
     uint64_t received;
+    uint64_t octets;
     double jitter;
     double transit;
     double ask_from;
@@ -72,6 +74,11 @@ typedef struct {
     uint64_t too_long;
     uint64_t not_sent;
     uint64_t too_late;                   /* were ready to be sent when the deadline came */
+    uint64_t too_fast;                   /* came beyond what their link may send */
+    double received_at;                  /* when the batch was read: seconds of CLOCK_MONOTONIC */
+    double latency_bounds[12];           /* seconds, rising */
+    uint64_t latencies[13];              /* packets that were forwarded, by how long that took */
+    double latency_total;                /* seconds */
     uint32_t diverted;                   /* packets that wait for Python to send them; it sets this to 0 when it has */
 } sd_state;
 
@@ -106,6 +113,10 @@ bool sd_link_move(sd_link *link, int descriptor, const char *address, uint32_t l
 /* Have Python send what goes there, as it is no datagram: under that number, 0 for not. It replaces sd_link_move. */
 void sd_link_divert(sd_link *link, uint64_t number);
 void sd_link_open(sd_link *link, void *receive, void *transmit);
+/* How many seconds of a link's time a packet and an octet that it sends take; and whether there is time for one more. */
+void sd_link_limit(sd_link *link, double packet_seconds, double octet_seconds);
+bool sd_link_admit(sd_link *link, uint32_t length, double now);
+uint64_t sd_link_too_fast(const sd_link *link);
 
 /* Streams: a send stream that Python adds, it removes before it lets go of it. */
 sd_receive_stream *sd_stream_new(sd_link *link, bool keep);

@@ -36,6 +36,8 @@ enum {
     EXTENSION_END = 15,
 };
 
+#define BURST 1.0                        /* seconds that a link may be ahead of its time */
+
 typedef union {
     struct sockaddr any;
     struct sockaddr_in v4;
@@ -56,6 +58,9 @@ struct sd_link {
     address to;
     socklen_t to_length;
     void *receive, *transmit;            /* none: closed */
+    double packet_seconds, octet_seconds;
+    double packets_until, octets_until;  /* what it sent has used its time up to then */
+    uint64_t too_fast;
     sd_receive_stream *streams;
 };
 
@@ -103,6 +108,7 @@ struct sd_engine {
     sd_packet packet[SD_BATCH];          /* of those that wait to be sent */
     sd_receive_stream *active[SD_BATCH]; /* streams with such packets */
     uint32_t active_count;
+    uint32_t forwarding;                 /* packets of the batch that go to somebody */
     outbox out;
     aside aside;
 };

@@ -107,6 +107,26 @@ void sd_link_divert(sd_link *link, uint64_t number) {
     link->number = number;
 }
 
+void sd_link_limit(sd_link *link, double packet_seconds, double octet_seconds) {
+    link->packet_seconds = packet_seconds;
+    link->octet_seconds = octet_seconds;
+}
+
+static double later(double one, double other) { return one > other ? one : other; }
+
+bool sd_link_admit(sd_link *link, uint32_t length, double now) {
+    if (later(link->packets_until, link->octets_until) > now + BURST) {
+        link->too_fast++;
+        link->engine->state.too_fast++;
+        return false;
+    }
+    link->packets_until = later(link->packets_until, now) + link->packet_seconds;
+    link->octets_until = later(link->octets_until, now) + length * link->octet_seconds;
+    return true;
+}
+
+uint64_t sd_link_too_fast(const sd_link *link) { return link->too_fast; }
+
 void sd_link_open(sd_link *link, void *receive, void *transmit) {
     link->receive = receive;
     link->transmit = transmit;

@@ -169,7 +169,20 @@ void sd_send_run(sd_engine *engine, sd_receive_stream *stream) {
         for (uint8_t at = 0; at < stream->run_length; at++)
             send_packet(engine, stream->streams[to], &engine->packet[stream->run[at]]);
     }
+    if (stream->stream_count > 0)
+        engine->forwarding += stream->run_length;
     stream->run_length = 0;
+}
+
+static void measure(sd_engine *engine) {
+    sd_state *state = &engine->state;
+    double seconds = sd_monotonic() - state->received_at;
+    uint32_t bucket = 0;
+    while (bucket < SD_LATENCIES && seconds > state->latency_bounds[bucket])
+        bucket++;
+    state->latencies[bucket] += engine->forwarding;
+    state->latency_total += seconds * engine->forwarding;
+    engine->forwarding = 0;
 }
 
 void sd_send_all(sd_engine *engine) {
@@ -177,4 +190,6 @@ void sd_send_all(sd_engine *engine) {
         sd_send_run(engine, engine->active[at]);
     engine->active_count = 0;
     sd_flush(engine);
+    if (engine->forwarding > 0)
+        measure(engine);
 }
