@@ -138,11 +138,13 @@ class Process:
         )
         hearing = Hearing(self._settings.reconnect_grace)
         metrics.watch_house(rooms, hearing, receipts)
+        metrics.watch_media(media)
         house = House(
             gateway=name,
             commands=CommandClient(connection, partitions),
             media=media,
             codecs=self._media_settings.codecs,
+            streams_per_room=self._settings.media_max_streams_per_room,
             rooms=rooms,
             relays=self._relays,
             receipts=receipts,

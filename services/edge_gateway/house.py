@@ -37,6 +37,8 @@ class House:
     """Seconds from now to Unix time in milliseconds."""
     codecs: tuple[str, ...] = ()
     """What may be published, in the order of preference."""
+    streams_per_room: int = 1_000
+    """That may be published at a time."""
     background: set[asyncio.Task[None]] = field(default_factory=set)
     """Work that outlives the session it is for; the gateway waits for it when it ends."""
 

@@ -3,10 +3,13 @@
 import time
 from collections import Counter
 from collections.abc import Iterable
+from typing import get_args
 
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 
 from services.edge_gateway.hearing import Hearing
+from services.edge_gateway.media.interface import Limit, MediaPlane
+from services.edge_gateway.media.metrics import look_at_media
 from services.edge_gateway.receipts import ReceiptBook
 from services.edge_gateway.room import LocalRooms
 from shared.contracts.reasons import CLIENT_BANNED, LeaveReason
@@ -20,6 +23,7 @@ class GatewayMetrics(FollowerMetrics):
     def __init__(self) -> None:
         super().__init__(Part.GATEWAY)
         self._rooms: LocalRooms | None = None
+        self._media: MediaPlane | None = None
         self._arrivals = self._counter(
             "arrivals_total", "Joins and resumes answered; the outcome is admitted, or an error.", "type", "outcome"
         )
@@ -40,6 +44,7 @@ class GatewayMetrics(FollowerMetrics):
             "gateway_lease_age_seconds", "Since the round began with which this gateway's lease was renewed last."
         )
         self._deaf = self._gauge("gateway_deaf", "1 while the bus was not heard for so long that nothing may be begun.")
+        self._media_refused = self._counter("media_refused_total", "Requests to publish or to receive beyond a bound, by which.", "limit")
         for kind in ("join", "resume"):
             self._arrivals.labels(kind, "admitted")
         for reason in (*LeaveReason, "moved"):
@@ -50,7 +55,10 @@ class GatewayMetrics(FollowerMetrics):
         self._notice_of = {reason: self._notice.labels(reason) for reason in LeaveReason}
         for outcome in ("written", "failed"):
             self._receipts.labels(outcome)
+        for limit in get_args(Limit):
+            self._media_refused.labels(limit)
         self.registry.register(Looked(self._look_at_rooms))
+        self.registry.register(Looked(lambda: look_at_media(self._media)))
 
     def watch_house(self, rooms: LocalRooms, hearing: Hearing, receipts: ReceiptBook) -> None:
         """Say where to look for what is here."""
@@ -58,6 +66,10 @@ class GatewayMetrics(FollowerMetrics):
         self._pending.set_function(lambda: receipts.waiting)
         self._lease_age.set_function(lambda: hearing.silence)
         self._deaf.set_function(lambda: hearing.deaf)
+
+    def watch_media(self, media: MediaPlane) -> None:
+        """Say where to look for what media is measured by."""
+        self._media = media
 
     def admitted(self, kind: str, seconds: float) -> None:
         """Count a join or a resume that was answered with yes."""
@@ -91,6 +103,10 @@ class GatewayMetrics(FollowerMetrics):
     def receipt_written(self, written: bool) -> None:  # noqa: FBT001 -- called as a measure
         """Count a receipt that was stored, or was not."""
         self._receipts.labels("written" if written else "failed").inc()
+
+    def media_refused(self, limit: Limit) -> None:
+        """Count a request to publish or to receive that was beyond a bound."""
+        self._media_refused.labels(limit).inc()
 
     def receipt_dropped(self) -> None:
         """Count a session whose receipt was thrown away."""

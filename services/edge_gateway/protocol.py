@@ -55,6 +55,7 @@ class ErrorCode(StrEnum):
     NO_PERMISSION = "no_permission"
     UNKNOWN_STREAM = "unknown_stream"
     UNSUPPORTED_MEDIA = "unsupported_media"
+    MEDIA_LIMIT = "media_limit"
 
 
 class RequestRefusedError(Exception):

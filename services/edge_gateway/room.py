@@ -1,6 +1,8 @@
 """A room as one gateway sees it: its own sessions, and what they publish."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,7 +11,7 @@ import structlog
 from services.edge_gateway.ending import Ending
 from services.edge_gateway.items import Item, StreamsChanged
 from services.edge_gateway.local_media import owner_of
-from services.edge_gateway.media.interface import Offer, TransportFailed
+from services.edge_gateway.media.interface import Offer, TransportFailed, check_limit
 from services.edge_gateway.stream import Stream
 from shared.contracts.facts import RoomFact
 from shared.contracts.ids import RoomKey
@@ -68,6 +70,22 @@ class LocalRoom:
     members: dict[Member, None] = field(default_factory=dict)
     """In the order of their coming."""
     streams: dict[str, Stream] = field(default_factory=dict)
+    publishing: int = 0
+    """Streams that the engine is asked to take at the moment."""
+
+    @contextmanager
+    def place_for_stream(self, limit: int) -> Iterator[None]:
+        """Keep a place free for a stream while it is being published.
+
+        Raises:
+            MediaRefusedError: there is none.
+        """
+        check_limit("room_streams", len(self.streams) + self.publishing + 1, limit)
+        self.publishing += 1
+        try:
+            yield
+        finally:
+            self.publishing -= 1
 
     def add_stream(self, stream: Stream) -> None:
         """Publish a stream to the others, or what has changed of it."""

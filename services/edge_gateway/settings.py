@@ -48,6 +48,21 @@ class GatewaySettings(AppSettings, Settings):
     """What may be published, in the order of preference, separated by commas: opus, VP8, H264, VP9, AV1."""
     media_video_bitrate: int = Field(default=2_500_000, ge=50_000, le=100_000_000)
     """Bits per second that a publisher is told to stay below, per video."""
+    media_max_bitrate: int = Field(default=20_000_000, ge=100_000)
+    """Bits per second that one peer connection may send, and as many at once; more is dropped unread. At least twice
+    ``media_video_bitrate``."""
+    media_max_packet_rate: int = Field(default=4_000, ge=100)
+    """Packets per second, likewise."""
+    media_max_subscriptions: int = Field(default=32, ge=1, le=63)
+    """Tracks that one session may receive at a time."""
+    media_max_streams_per_room: int = Field(default=1_000, ge=1)
+    """Published at a time; a stream has a track of sound, one of picture, or both."""
+    media_max_worker_connections: int = Field(default=10_000, ge=1)
+    """Peer connections of one media worker: one for each stream that is published, and one for each session that receives."""
+    media_max_worker_tracks: int = Field(default=2_000, ge=1)
+    """Published tracks of one media worker; for repairs a video may keep 2 MB."""
+    media_max_worker_subscriptions: int = Field(default=20_000, ge=1)
+    """Tracks that one media worker sends to somebody, each as often as it does."""
     allowed_origins: str = "*"
     """Origins whose pages may open the signalling socket, separated by commas. A UserSig is the authority, not a cookie."""
     trusted_proxies: str = ""
@@ -87,6 +102,12 @@ class GatewaySettings(AppSettings, Settings):
             engine=self.media_engine,
             codecs=split(self.media_codecs),
             video_bitrate=self.media_video_bitrate,
+            max_bitrate=self.media_max_bitrate,
+            max_packet_rate=self.media_max_packet_rate,
+            max_subscriptions=self.media_max_subscriptions,
+            max_worker_connections=self.media_max_worker_connections,
+            max_worker_tracks=self.media_max_worker_tracks,
+            max_worker_subscriptions=self.media_max_worker_subscriptions,
         )
 
     def relays(self, now: Callable[[], float]) -> Relays:

@@ -113,6 +113,8 @@ class Stay:
             return protocol.refusal(request.id, error)
         except MediaRefusedError as error:
             code = ErrorCode(error.code)
+            if error.limit is not None:
+                self._house.metrics.media_refused(error.limit)
             return protocol.refusal(request.id, RequestRefusedError(code, error.message, retry=code is ErrorCode.UNAVAILABLE))
         return None if result is None else protocol.result(request.id, result)
 
@@ -154,7 +156,8 @@ class Stay:
         if self.role is not Role.ANCHOR:
             raise RequestRefusedError(ErrorCode.NO_PERMISSION, "audience may not publish")
         stream = Stream(self._house.new_id(), self._membership.session, self.user, kind=request.kind, muted=frozenset(request.muted))
-        sdp = await self.media.publish(stream, request.sdp)
+        with self._room.place_for_stream(self._house.streams_per_room):
+            sdp = await self.media.publish(stream, request.sdp)
         return {"stream": stream.id, "sdp": sdp}
 
     async def _switch_role(self, request: protocol.SwitchRoleRequest) -> None:

@@ -24,6 +24,7 @@ const REFUSALS: Record<string, ErrorName> = {
   invalid_state: 'INVALID_OPERATION',
   no_permission: 'INVALID_OPERATION',
   unsupported_media: 'NOT_SUPPORTED',
+  media_limit: 'INVALID_OPERATION',
 };
 
 /** A local stream's way to one gateway: a peer connection that this side offers. */

@@ -14,7 +14,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.edge_gateway.media.interface import Kind, Offer, Published, RefusalCode, TransportFailed
+from services.edge_gateway.media.interface import Kind, Limit, Offer, Published, RefusalCode, TransportFailed
 from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.settings import MediaSettings
 
@@ -187,6 +187,7 @@ class Refused(_Message):
     result: Literal["refused"] = "refused"
     code: RefusalCode
     message: str
+    limit: Limit | None
 
 
 class Broke(_Message):

@@ -12,7 +12,7 @@ from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.dtls import SharedCertificate
 from services.edge_gateway.media.engines import open_mux
 from services.edge_gateway.media.forwarding import Allowance
-from services.edge_gateway.media.interface import Kind, Limit, MediaRefusedError, Offer, Published, TransportFailed
+from services.edge_gateway.media.interface import Kind, MediaRefusedError, Offer, Published, TransportFailed, check_limit
 from services.edge_gateway.media.layered_track import LayeredTrack
 from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.mux import UdpMux
@@ -120,7 +120,7 @@ class UdpMediaEngine:
             raise MediaRefusedError("invalid_state", "the session publishes already")
         read = read_offer(offer, self._codecs)
         self._check_room_for_connection()
-        self._check("worker_tracks", len(self._tracks) + len(read.tracks), self._settings.max_worker_tracks)
+        check_limit("worker_tracks", len(self._tracks) + len(read.tracks), self._settings.max_worker_tracks)
         publication = Publication(session, read, self._connect, self._describe, self._settings.video_bitrate, measures=self._measures)
         self._publications[session] = publication
         self._tracks.update({track.track.id: track for track in publication.tracks})
@@ -144,10 +144,10 @@ class UdpMediaEngine:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         known = [track for track in tracks if track in self._tracks]
         subscriber = self._subscribers.get(session)
-        self._check("session_subscriptions", len(known), self._settings.max_subscriptions)
+        check_limit("session_subscriptions", len(known), self._settings.max_subscriptions)
         more = len(known) - (0 if subscriber is None else subscriber.wanted)
         if more > 0:
-            self._check("worker_subscriptions", self._measures.subscriptions + more, self._settings.max_worker_subscriptions)
+            check_limit("worker_subscriptions", self._measures.subscriptions + more, self._settings.max_worker_subscriptions)
         if subscriber is None:
             if not known:
                 return
@@ -161,13 +161,7 @@ class UdpMediaEngine:
         return Subscriber(session, self._connect, self._describe, self._mux.out.view, limit, measures=self._measures)
 
     def _check_room_for_connection(self) -> None:
-        self._check("worker_connections", len(self._publications) + len(self._subscribers) + 1, self._settings.max_worker_connections)
-
-    def _check(self, limit: Limit, wanted: int, allowed: int) -> None:
-        if wanted > allowed:
-            self._measures.refused[limit] = self._measures.refused.get(limit, 0) + 1
-            log.info("media_limit_reached", limit=limit, count=allowed)
-            raise MediaRefusedError("media_limit", f"{limit.replace('_', ' ')}: at most {allowed}")
+        check_limit("worker_connections", len(self._publications) + len(self._subscribers) + 1, self._settings.max_worker_connections)
 
     async def unsubscribe(self, session: str) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
@@ -222,6 +216,7 @@ class UdpMediaEngine:
         measures.dropped = {"too_long": losses.too_long, "not_sent": losses.not_sent, "too_fast": losses.too_fast}
         measures.connections = {"publish": len(self._publications), "subscribe": len(self._subscribers)}
         measures.workers = {self._mux.name: 1}
+        measures.cpu_seconds = time.process_time()
         return measures
 
     def _connect(self, session: str, user: PeerUser) -> Peer:

@@ -27,10 +27,22 @@ Limit = Literal["session_subscriptions", "room_streams", "worker_connections", "
 class MediaRefusedError(Exception):
     """What the client asked for cannot be done; nothing was changed. With ``unavailable``, it may be done a moment later."""
 
-    def __init__(self, code: RefusalCode, message: str) -> None:
+    def __init__(self, code: RefusalCode, message: str, limit: Limit | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
+        self.limit = limit
+        """With ``media_limit``, which."""
+
+
+def check_limit(limit: Limit, wanted: int, allowed: int) -> None:
+    """Allow so much of something, and no more.
+
+    Raises:
+        MediaRefusedError: ``media_limit``.
+    """
+    if wanted > allowed:
+        raise MediaRefusedError("media_limit", f"{limit.replace('_', ' ')}: at most {allowed}", limit)
 
 
 @dataclass(frozen=True, slots=True)

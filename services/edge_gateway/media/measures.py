@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeVar
 
-from services.edge_gateway.media.interface import KINDS, Connection, Kind, Limit
+from services.edge_gateway.media.interface import KINDS, Connection, Kind
 
 FORWARDING_SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25)
 """Upper bounds of the buckets, here and below; a last one takes what is more."""
@@ -88,14 +88,14 @@ class Measures:
     jitter: Histogram = field(default_factory=lambda: Histogram.over(LINE_SECONDS))
     """Of what publishers send."""
     dropped: dict[Dropped, int] = field(default_factory=dict)
-    refused: dict[Limit, int] = field(default_factory=dict)
-    """What was asked for beyond a limit."""
     connections: dict[Connection, int] = field(default_factory=dict)
     """Peer connections at the moment."""
     subscriptions: int = 0
     """Tracks that are sent to somebody at the moment, each as often as it is."""
     workers: dict[str, int] = field(default_factory=dict)
     """How many there are of each engine."""
+    cpu_seconds: float = 0.0
+    """Of the processes."""
 
     def add(self, more: "Measures") -> None:
         """Add another's."""
@@ -106,10 +106,10 @@ class Measures:
         self.round_trip.add(more.round_trip)
         self.jitter.add(more.jitter)
         self.dropped = _sum(self.dropped, more.dropped)
-        self.refused = _sum(self.refused, more.refused)
         self.connections = _sum(self.connections, more.connections)
         self.subscriptions += more.subscriptions
         self.workers = _sum(self.workers, more.workers)
+        self.cpu_seconds += more.cpu_seconds
 
     def ended(self) -> "Measures":
         """Return what stays of it when the engine is no more: what was counted, and nothing of what there is."""

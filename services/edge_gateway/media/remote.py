@@ -173,8 +173,8 @@ class RemoteEngine:
         except WorkerLostError:
             raise unavailable from None
         match result:
-            case boundary.Refused(code=code, message=message):
-                raise MediaRefusedError(code, message)
+            case boundary.Refused(code=code, message=message, limit=limit):
+                raise MediaRefusedError(code, message, limit)
             case boundary.Broke(reason=reason):
                 raise RuntimeError(f"the media worker could not {call.call}: {reason}")
         return result

@@ -83,7 +83,7 @@ async def _call(engine: UdpMediaEngine, call: boundary.Call) -> boundary.Result:
     try:
         return await _carry_out(engine, call)
     except MediaRefusedError as error:
-        return boundary.Refused(code=error.code, message=error.message)
+        return boundary.Refused(code=error.code, message=error.message, limit=error.limit)
     except Exception as error:
         log.exception("media_call_broken", call=call.call)
         return boundary.Broke(reason=type(error).__name__)

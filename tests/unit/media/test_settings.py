@@ -35,6 +35,8 @@ def test_hosts_are_one_or_one_of_each_ip_version():
         ({"host": "192.0.2.1", "tcp_connections_per_address": 0}, "tcp_connections"),
         ({"host": "192.0.2.1", "codecs": ("opus", "H265")}, "H265 is not one of opus, VP8"),
         ({"host": "192.0.2.1", "max_subscriptions": 64}, "smaller than max_media_lines"),
+        ({"host": "192.0.2.1", "max_worker_tracks": 0}, "at least 1"),
+        ({"host": "192.0.2.1", "video_bitrate": 11_000_000}, "max_bitrate 20000000 must be at least twice video_bitrate 11000000"),
     ],
 )
 def test_contradictions_are_named(settings, reason):
