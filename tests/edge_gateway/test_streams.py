@@ -1,12 +1,18 @@
 """Publishing and subscribing, as the signalling sees it."""
 
+import asyncio
+
 import pytest
 from stagedoor_client import RefusedError
 
 from services.edge_gateway.inbox import MAX_ITEMS, Inbox
 from services.edge_gateway.items import Move, StreamsChanged
+from services.edge_gateway.media.interface import MediaRefusedError
+from services.edge_gateway.room import LocalRoom
 from shared.contracts.commands import Verb
+from shared.contracts.ids import RoomKey
 from shared.contracts.reasons import LeaveReason
+from tests.edge_gateway.conftest import gateway_running
 
 SDP = "v=0 offer"
 
@@ -178,3 +184,32 @@ async def test_changes_of_streams_that_come_together_are_one():
     inbox.clear()
     assert inbox.put(StreamsChanged())
     assert await inbox.get() == StreamsChanged()
+
+
+async def test_a_room_takes_so_many_streams(gateway_settings, registry):
+    """Also when they come at the same time; a stream that ends makes room. The refusal is counted by the bound's name."""
+    settings = gateway_settings.model_copy(update={"media_max_streams_per_room": 2})
+    async with (
+        gateway_running(settings) as gateway,
+        gateway.joined("ann") as ann,
+        gateway.joined("bob") as bob,
+        gateway.joined("cyd") as cyd,
+    ):
+        first = await published(ann)
+        outcomes = await asyncio.gather(*(published(client) for client in (bob, cyd)), return_exceptions=True)
+        (error,) = [outcome for outcome in outcomes if isinstance(outcome, RefusedError)]
+        assert error.code == "media_limit"
+        await ann.request("unpublish", stream=first)
+        await published(cyd if isinstance(outcomes[1], RefusedError) else bob)
+        assert await refused(ann.request("publish", kind="main", sdp=SDP)) == "media_limit"
+        counted = gateway.service.metrics.registry.get_sample_value
+        assert counted("stagedoor_media_refused_total", {"limit": "room_streams"}) == 2
+
+
+def test_a_place_is_taken_while_the_engine_is_asked():
+    """Otherwise all who ask together would get one."""
+    room = LocalRoom(RoomKey(1, 1))
+    with room.place_for_stream(1), pytest.raises(MediaRefusedError, match="media_limit: room streams: at most 1"), room.place_for_stream(1):
+        pass
+    with room.place_for_stream(1):
+        pass

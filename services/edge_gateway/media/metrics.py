@@ -22,7 +22,11 @@ def _traffic(measures: Measures | None) -> Iterable[Metric]:
     for name, field, about in (
         ("packets", "packets", "RTP packets that came from publishers (received), and left for subscribers (sent); repairs not counted."),
         ("payload_bytes", "octets", "Payloads of these packets."),
-        ("packets_lost", "lost", "RTP packets that did not arrive, before repairs: here, and at subscribers by their reports."),
+        (
+            "packets_lost",
+            "lost",
+            "RTP packets missing here, and at subscribers by their reports; not what was repaired in time.",
+        ),
         ("nacked_packets", "nacks", "RTP packets that were asked for again: by us of publishers (received), and by subscribers (sent)."),
         ("key_frame_requests", "key_frame_requests", "PLI and FIR: to publishers (received), and from subscribers (sent)."),
         ("repairs", "repairs", "RTP packets that came again and were missing, and that were sent again."),
