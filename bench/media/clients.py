@@ -83,6 +83,12 @@ class Connection:
         self.socket = socket.socket(fileno=os.dup(self._protocol.transport.get_extra_info("socket").fileno()))
         self._loop = asyncio.get_running_loop()
 
+    async def close(self) -> None:
+        """End it, without waiting for the other side."""
+        self.socket.close()
+        await self.dtls.stop()
+        await self._ice.stop()
+
     def take_over(self) -> None:
         """Read the socket by hand from now on; what is no media goes to ICE and DTLS by :meth:`hand_on`."""
         self._loop._remove_reader(self._protocol.transport.get_extra_info("socket").fileno())

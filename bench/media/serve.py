@@ -4,10 +4,13 @@ Run by ``bench.media``: .venv/bin/python -m bench.media.serve ADDRESS ENGINE.
 """
 
 import asyncio
+import ctypes
 import gc
 import json
+import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import uvloop
 
@@ -41,12 +44,48 @@ class Server:
                 return {}
             case "stop":
                 await self.engine.stop(*self.sessions)
+                self.sessions.clear()
                 return {}
+            case "memory":
+                return memory_in_use()
             case "settle":
                 gc.collect()
                 gc.freeze()
                 return {}
         raise ValueError(request["do"])
+
+
+class _Mallinfo(ctypes.Structure):
+    """What glibc tells of its heap."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    ]
+
+
+def memory_in_use() -> dict[str, int]:
+    """Say what is in use, whatever the kernel or an allocator keeps for later.
+
+    Returns:
+        How many objects there are that can hold others, how many blocks Python has of its own, how many bytes malloc has given to it and to
+        libraries, mapped ones included; and the bytes that are resident.
+    """
+    gc.collect()
+    mallinfo = ctypes.CDLL(None).mallinfo2
+    mallinfo.restype = _Mallinfo
+    heap = mallinfo()
+    return {
+        "objects": len(gc.get_objects()),
+        "blocks": sys.getallocatedblocks(),
+        "bytes": heap.uordblks + heap.hblkhd,
+        "resident": _resident(),
+    }
+
+
+def _resident() -> int:
+    with Path("/proc/self/statm").open() as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def main() -> None:

@@ -101,6 +101,11 @@ class Ours:
         """End all sessions at once, as when their room is dismissed."""
         await self._do("stop", "")
 
+    async def memory(self) -> dict[str, int]:
+        """Ask for :func:`bench.media.serve.memory_in_use`."""
+        in_use: dict[str, int] = await self._do("memory", "")
+        return in_use
+
     async def stop(self) -> None:
         """See :class:`System`."""
         assert self._process.stdin is not None
