@@ -92,14 +92,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sd_link *links[LINKS];
     sd_receive_stream *streams[LINKS][STREAMS];
     sd_send_stream sent[LINKS] = {0};
+    uint8_t order = next(&from);         /* in which all is freed: nothing is left of the script by then */
     engine->state.deadline = INFINITY;
     engine->state.offload = next(&from) & 1;
+    for (int at = 0; at < SD_LATENCIES; at++)
+        engine->state.latency_bounds[at] = (at + 1) / 1000.0;
     for (uint8_t number = 0; number < LINKS; number++) {
         struct sockaddr_in at = address_of(number);
         links[number] = sd_link_new(engine);
         sd_link_bind(links[number], (const char *)&at, sizeof at);
         sd_link_move(links[number], -1, (const char *)&at, sizeof at);
         sd_link_open(links[number], &key, &key);
+        sd_link_limit(links[number], number == 1 ? 0.1 : 0, number == 2 ? 0.01 : 0);
         sent[number] = (sd_send_stream){.link = links[number], .ssrc = number, .payload_type = 97, .started = true, .extensions = number & 1};
         for (uint8_t stream = 0; stream < STREAMS; stream++) {
             sd_receive_stream *one = streams[number][stream] = sd_stream_new(links[number], number == 0 && stream == 1);
@@ -117,7 +121,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         sd_receive_stream *stream = streams[which % LINKS][which / LINKS % STREAMS];
         sd_link *link = links[which % LINKS];
         struct sockaddr_in at = address_of(which / LINKS % (LINKS + 1));
-        switch (verb % 8) {
+        switch (verb % 9) {
         case 0: case 1: receive(engine, &from); break;
         case 2: sd_stream_add(stream, &sent[which / 16 % LINKS]); break;
         case 3: sd_stream_remove(stream, &sent[which / 16 % LINKS]); break;
@@ -125,13 +129,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         case 5: sd_link_bind(link, (const char *)&at, sizeof at); break;
         case 6: sd_link_open(link, which & 128 ? &key : NULL, which & 64 ? &key : NULL); break;
         case 7: stream->counts.upward = which & 128; break;
+        case 8: (void)sd_link_admit(link, which, next(&from)), (void)sd_link_too_fast(link); break;
         }
     }
     /* In an order of the script's choice, as Python's garbage collector may. */
-    if (next(&from) & 1)
+    if (order & 1)
         sd_engine_free(engine), engine = NULL;
     for (int number = 0; number < LINKS; number++) {
-        bool links_first = next(&from) & 1;
+        bool links_first = order >> (number + 1) & 1;
         if (links_first)
             sd_link_free(links[number]);
         for (int stream = 0; stream < STREAMS; stream++)

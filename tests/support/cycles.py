@@ -18,7 +18,7 @@ _PATIENCE = 20.0
 OBJECTS, BLOCKS = 0.5, 0.6
 """A cycle may grow by less than this: what leaks is at least one object, or one block of Python's, in each."""
 BYTES = 24 + 10_000 / CYCLES
-"""Likewise of malloc's, whose smallest piece has 32 bytes. Few cycles do not tell it from tables that grow; a link of the C engine has 200."""
+"""Likewise of malloc's, whose smallest piece has 32 bytes. Few cycles do not tell it from tables that grow; a link in C has 200."""
 Memory = dict[str, int]
 
 
