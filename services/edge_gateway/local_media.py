@@ -101,6 +101,19 @@ class LocalMedia:
         """
         await self._unpublish(self._kind_of(stream))
 
+    async def restart_stream(self, stream: str, sdp: str) -> str:
+        """Have the client look for a new way for what it publishes. Returns the SDP of the answer.
+
+        Raises:
+            RequestRefusedError: there is no such stream.
+            MediaRefusedError: the engine says no.
+        """
+        return await self._engine.restart_publication(self._engine_id_of(self._kind_of(stream)), sdp)
+
+    async def restart_receiving(self) -> None:
+        """Have the client look for a new way for what it receives; an offer follows. Raises MediaRefusedError: it receives nothing."""
+        await self._engine.restart_subscription(self.engine_id)
+
     def mute_stream(self, stream: str, muted: frozenset[str]) -> None:
         """Tell the others which kinds of a stream its publisher has muted.
 

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from services.edge_gateway.media.interface import Connection
 from services.edge_gateway.stream import StreamKind
@@ -183,6 +183,21 @@ class ReconnectRequest(_FromClient):
     id: RequestId
 
 
+class RestartIceRequest(_FromClient):
+    """Look for a new way for a stream that is published, with an offer that asks for it; or for what is received."""
+
+    type: Literal["restart_ice"]
+    id: RequestId
+    stream: StreamId | None = None
+    sdp: Sdp | None = None
+
+    @model_validator(mode="after")
+    def _has_both_or_neither(self) -> Self:
+        if (self.stream is None) != (self.sdp is None):
+            raise ValueError("a stream and the offer for it go together")
+        return self
+
+
 class IceServersRequest(_FromClient):
     """Ask for TURN credentials that last, for a new peer connection."""
 
@@ -215,6 +230,7 @@ Request = (
     | SubscribeRequest
     | UnsubscribeRequest
     | ReconnectRequest
+    | RestartIceRequest
     | IceServersRequest
 )
 FromClient = Annotated[Request | Answer | EndedAck, Field(discriminator="type")]

@@ -23,6 +23,7 @@ from services.edge_gateway.protocol import (
     PublishRequest,
     ReconnectRequest,
     RequestRefusedError,
+    RestartIceRequest,
     ResumeRequest,
     SwitchRoleRequest,
     UnpublishRequest,
@@ -38,7 +39,7 @@ MESSAGES_PER_SECOND = 50
 MESSAGE_BURST = 200
 TURNS_PER_SECOND = 2
 TURN_BURST = 10
-_TAKES_TURNS = PublishRequest | UnpublishRequest | MuteRequest | SwitchRoleRequest | ReconnectRequest | Answer
+_TAKES_TURNS = PublishRequest | UnpublishRequest | MuteRequest | SwitchRoleRequest | ReconnectRequest | RestartIceRequest | Answer
 """What costs the gateway milliseconds, or everybody in the room an offer, a message or a commit."""
 _LOST = (CloseCode.LOST, CloseCode.NO_PONG, CloseCode.SLOW, CloseCode.GOING_AWAY)
 """Who went like that may come again. Browsers never say that they are going away so; gateways do, and proxies."""

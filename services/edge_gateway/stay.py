@@ -139,6 +139,10 @@ class Stay:
                 await self.media.subscribe(self._view, request.stream, Wanted())
             case protocol.ReconnectRequest():
                 await self.media.let_go_of_receiving(self._view)
+            case protocol.RestartIceRequest(stream=str() as stream, sdp=str() as sdp):
+                return {"sdp": await self.media.restart_stream(stream, sdp)}
+            case protocol.RestartIceRequest():
+                await self.media.restart_receiving()
             case protocol.IceServersRequest():
                 return self._house.relays.describe(self._membership.session)
             case protocol.MuteRequest():

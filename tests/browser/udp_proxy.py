@@ -95,6 +95,7 @@ class UdpProxy(asyncio.DatagramProtocol):
         self._port = port
         self._chance = random.Random(seed)  # noqa: S311 -- to be repeated
         self._clients = {}
+        self._lost = set()
         self._ways = []
         self._transport = None
 
@@ -119,8 +120,14 @@ class UdpProxy(asyncio.DatagramProtocol):
         """Say how many datagrams were dropped: up, down."""
         return tuple(sum(way.dropped for way in self._ways if way.rule is rule) for rule in (self.up, self.down))
 
+    def lose_clients(self):
+        """Carry nothing any more to and from where clients are now, as when they have changed networks; from elsewhere they get through."""
+        self._lost |= self._clients.keys()
+
     def datagram_received(self, data, address):
         """Take a datagram of a client to the gateway."""
+        if address in self._lost:
+            return
         client = self._clients.get(address)
         if client is None:
             client = self._clients[address] = asyncio.ensure_future(self._connect(address))
@@ -129,11 +136,15 @@ class UdpProxy(asyncio.DatagramProtocol):
             way.carry(data, transport.sendto)
         # What comes meanwhile is lost: browsers check again.
 
+    def _send_down(self, data, address):
+        if address not in self._lost:
+            self._transport.sendto(data, address)
+
     async def _connect(self, address):
         up, down = _Way(self.up, self._chance), _Way(self.down, self._chance)
         self._ways += [up, down]
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Upstream(down, lambda data: self._transport.sendto(data, address)),
+            lambda: _Upstream(down, lambda data: self._send_down(data, address)),
             local_addr=(self._address, 0),
             remote_addr=(self._gateway, self._port),
         )

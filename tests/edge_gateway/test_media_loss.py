@@ -73,6 +73,33 @@ async def test_a_client_may_ask_for_another_connection(gateway):
         assert [call[0] for call in gateway.media.calls if call[1] == engine_id] == ["subscribe", "unsubscribe", "subscribe"]
 
 
+async def test_a_client_may_look_for_a_new_way(gateway):
+    """For a stream that it publishes, or for what it receives; nobody else hears of it."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = await published(ann)
+        await bob.expect("stream_added")
+        await subscribed(bob, stream)
+        assert await ann.request("restart_ice", stream=stream, sdp="v=0 offer") == {"sdp": "v=0 restarted"}
+        assert await bob.request("restart_ice") == {}
+        for fields in ({"stream": stream}, {"sdp": "v=0 offer"}):
+            with pytest.raises(RefusedError) as refused:
+                await ann.request("restart_ice", **fields)
+            assert refused.value.code == "bad_request"
+        with pytest.raises(RefusedError) as refused:
+            await bob.request("restart_ice", stream=stream, sdp="v=0 offer")
+        assert refused.value.code == "unknown_stream"
+        with pytest.raises(RefusedError) as refused:
+            await ann.request("restart_ice")
+        assert refused.value.code == "invalid_state"
+        asked = [call for call in gateway.media.calls if call[0].startswith("restart")]
+        assert asked == [
+            ("restart_publication", f"{ann.session}.1"),
+            ("restart_subscription", f"{bob.session}.1"),
+            ("restart_subscription", f"{ann.session}.1"),
+        ]
+        assert bob.messages.empty()
+
+
 async def test_an_offer_of_before_is_not_passed_on(gateway):
     """It was on its way when its connection was given up."""
     async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:

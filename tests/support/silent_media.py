@@ -36,6 +36,15 @@ class SilentMedia:
         self.calls.append(("unpublish", session))
         self.published.pop(session, None)
 
+    async def restart_publication(self, session, offer):  # noqa: ARG002 -- the interface's
+        self.calls.append(("restart_publication", session))
+        return "v=0 restarted"
+
+    async def restart_subscription(self, session):
+        self.calls.append(("restart_subscription", session))
+        if session not in self.offers:
+            raise MediaRefusedError("invalid_state", "receives nothing")
+
     async def mute(self, session, kinds):
         self.calls.append(("mute", session, kinds))
 

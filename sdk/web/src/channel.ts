@@ -23,7 +23,7 @@ const CLOSE_TIMEOUT_MS = 3_000;
 /** A socket that was good for so long counts as a success: after it the first attempt is made at once again. */
 const STEADY_MS = 10_000;
 /** Requests that are made again where the gateway says that they may succeed later: its media may be beginning anew. */
-const MADE_AGAIN = new Set(['publish', 'subscribe', 'reconnect']);
+const MADE_AGAIN = new Set(['publish', 'subscribe', 'reconnect', 'restart_ice']);
 const MOST_ABANDONED = 8;
 
 /** Closed because the session was resumed over a later socket. */

@@ -71,6 +71,11 @@ export interface PublishResult {
   sdp: string;
 }
 
+/** Of an ICE restart of what is published. */
+export interface RestartResult {
+  sdp: string;
+}
+
 export interface OfferedTrack {
   mid: string;
   stream: string;

@@ -45,6 +45,7 @@ export type PeerConnection = Pick<
   | 'createOffer'
   | 'getStats'
   | 'getTransceivers'
+  | 'restartIce'
   | 'setConfiguration'
   | 'setLocalDescription'
   | 'setRemoteDescription'

@@ -59,6 +59,11 @@ export class Publisher {
     return published !== null && published === this.#uplink.id && !this.#uplink.isBroken;
   }
 
+  /** Looks for another way to the gateway, if that was lost. */
+  mend(): void {
+    void this.#uplink.mend();
+  }
+
   /** The uplink is of no use any more. One that the gateway has not answered yet is as good as new. */
   renew(): void {
     if (this.#uplink.id === null && !this.#uplink.isBroken) return;

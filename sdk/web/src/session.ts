@@ -175,7 +175,10 @@ export class Session {
     for (const kind of KINDS) {
       const there = kind === 'main' ? published : auxiliary;
       const publisher = this.#publishers.get(kind);
-      if (media && publisher?.isUp(there)) continue;
+      if (media && publisher?.isUp(there)) {
+        publisher.mend();
+        continue;
+      }
       // Whatever it is, nobody here can send it.
       if (there !== null) void this.#takeBack(there);
       publisher?.renew();

@@ -1,7 +1,7 @@
 import type { Channel } from './channel.js';
 import type { VideoSize } from './checks.js';
 import { canDecode, unsupported } from './codecs.js';
-import { whenBroken } from './connection-watch.js';
+import { ConnectionWatch } from './connection-watch.js';
 import { RtcError, wordsOf } from './errors.js';
 import type { Kind, Offer } from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
@@ -53,8 +53,9 @@ export class Subscriber {
   #era = 0;
   /** The gateway has been asked to let go of a connection that is broken; until it answers, offers are of that one. */
   #reconnections = 0;
-  #isBroken = false;
-  #watched: PeerConnection | null = null;
+  #health: 'well' | 'lost' | 'broken' = 'well';
+  #watch: ConnectionWatch | null = null;
+  #isRestarting = false;
   #isClosed = false;
 
   constructor(platform: Platform, channel: Channel, onLost: (error: RtcError) => void) {
@@ -167,7 +168,8 @@ export class Subscriber {
   restore(media: boolean, streams: Set<string>): void {
     this.#era += 1;
     if (!media) this.renew((stream) => streams.has(stream));
-    else if (this.#isBroken) void this.#reconnect();
+    else if (this.#health === 'broken') void this.#reconnect();
+    else if (this.#health === 'lost') void this.#mend();
   }
 
   /** The gateway has another connection for us, and is told again what we want of the streams that are there. */
@@ -205,11 +207,33 @@ export class Subscriber {
     if (!this.#isClosed) this.renew();
   }
 
+  /** Has the gateway offer another way for what there is. */
+  async #mend(): Promise<void> {
+    const connection = this.#connection;
+    if (!connection || this.#isRestarting) return;
+    this.#isRestarting = true;
+    try {
+      await this.#channel.prepare(connection);
+      await this.#channel.request('restart_ice', {});
+      if (connection !== this.#connection) return;
+      this.#health = 'well';
+      this.#watch?.restarted();
+    } catch (thrown) {
+      if (connection !== this.#connection || this.#isClosed) return;
+      console.warn(`restart_ice: ${wordsOf(thrown)}`);
+      await this.#reconnect();
+    } finally {
+      this.#isRestarting = false;
+    }
+  }
+
   #letGo(): void {
     this.#era += 1;
+    this.#watch?.stop();
+    this.#watch = null;
     this.#connection?.close();
     this.#connection = null;
-    this.#isBroken = false;
+    this.#health = 'well';
     this.#lastOffer = null;
     // What goes on at a connection that is closed may never come to an end.
     this.#negotiation = Promise.resolve();
@@ -234,6 +258,7 @@ export class Subscriber {
 
   close(cause: RtcError): void {
     this.#isClosed = true;
+    this.#watch?.stop();
     this.#connection?.close();
     for (const one of this.#waiting.splice(0)) one.reject(cause);
     for (const { remote } of this.#subscriptions.values()) RemoteStream.release(remote);
@@ -253,7 +278,7 @@ export class Subscriber {
     await connection.setRemoteDescription({ type: 'offer', sdp: offer.sdp });
     const answer = await connection.createAnswer();
     await connection.setLocalDescription(answer);
-    if (connection !== this.#watched) this.#watch(connection);
+    this.#watch ??= this.#watchOver(connection);
     if (isOver()) return;
     this.#channel.answer(offer.number, answer.sdp);
     this.#lastOffer = offer;
@@ -266,21 +291,22 @@ export class Subscriber {
     return connection;
   }
 
-  #watch(connection: PeerConnection): void {
-    this.#watched = connection;
-    let wasConnected = false;
-    connection.addEventListener('connectionstatechange', () => {
-      wasConnected ||= connection.connectionState === 'connected';
+  #watchOver(connection: PeerConnection): ConnectionWatch {
+    const watch: ConnectionWatch = new ConnectionWatch(this.#platform, connection, {
+      lost: () => {
+        this.#health = 'lost';
+        this.#channel.renew();
+      },
+      broken: () => {
+        this.#health = 'broken';
+        if (!watch.wasConnected) {
+          const text = 'the connection that media is to be received over does not come about.';
+          this.#onLost(new RtcError('DOWNLINK_RECONNECTION_FAILED', text));
+        }
+        this.#channel.renew();
+      },
     });
-    whenBroken(this.#platform, connection, () => {
-      if (connection !== this.#connection || this.#isClosed) return;
-      this.#isBroken = true;
-      if (!wasConnected) {
-        const text = 'the connection that media is to be received over does not come about.';
-        this.#onLost(new RtcError('DOWNLINK_RECONNECTION_FAILED', text));
-      }
-      this.#channel.renew();
-    });
+    return watch;
   }
 
   /** Gives every stream what is both asked for and named by the last offer, and nothing else. */

@@ -1,10 +1,10 @@
 import type { Channel } from './channel.js';
 import type { SmallStreamProfile } from './checks.js';
 import { unsupported, encodings, LAYERED, preferred } from './codecs.js';
-import { whenBroken } from './connection-watch.js';
+import { ConnectionWatch } from './connection-watch.js';
 import { RtcError, wordsOf, type ErrorName } from './errors.js';
 import { LocalStream } from './local-stream.js';
-import type { Kind, PublishResult, StreamKind } from './messages.js';
+import type { Kind, PublishResult, RestartResult, StreamKind } from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
 import { RequestRefused } from './signalling.js';
 
@@ -36,7 +36,10 @@ export class Uplink {
   readonly #connection: PeerConnection;
   #remoteId: string | null = null;
   #state: 'live' | 'stopped' | 'over' = 'live';
-  #isBroken = false;
+  #health: 'well' | 'lost' | 'broken' = 'well';
+  #watch: ConnectionWatch | undefined;
+  #onTrouble: () => void = () => undefined;
+  #isRestarting = false;
   #abort: (error: RtcError) => void = () => undefined;
 
   constructor(platform: Platform, channel: Channel, stream: LocalStream, way: Way) {
@@ -57,11 +60,11 @@ export class Uplink {
   }
 
   get isBroken(): boolean {
-    return this.#isBroken || ['failed', 'closed'].includes(this.#connection.connectionState);
+    return this.#health === 'broken' || ['failed', 'closed'].includes(this.#connection.connectionState);
   }
 
-  /** Resolves when media can flow. `onBroken` is called at most once, if nothing will flow any more later. */
-  async start(onBroken: () => void): Promise<void> {
+  /** Resolves when media can flow. `onTrouble` is called later, when it does not any more: isBroken, or mend() may help. */
+  async start(onTrouble: () => void): Promise<void> {
     try {
       this.#addTracks();
       const aborted = new Promise<never>((_resolve, reject) => (this.#abort = reject));
@@ -71,10 +74,44 @@ export class Uplink {
       void this.stop();
       throw asPublishError(thrown);
     }
-    whenBroken(this.#platform, this.#connection, () => {
-      this.#isBroken = true;
-      onBroken();
+    this.#onTrouble = onTrouble;
+    this.#watch = new ConnectionWatch(this.#platform, this.#connection, {
+      lost: () => this.#ail('lost'),
+      broken: () => this.#ail('broken'),
     });
+  }
+
+  #ail(health: 'lost' | 'broken'): void {
+    this.#health = health;
+    this.#onTrouble();
+  }
+
+  /** Looks for another way to the gateway, if the way there was lost: the stream stays what it is. */
+  async mend(): Promise<void> {
+    if (this.#health !== 'lost' || this.#isRestarting) return;
+    this.#isRestarting = true;
+    try {
+      await this.#restart();
+    } catch (thrown) {
+      if (this.#state !== 'live') return;
+      console.warn(`restart_ice: ${wordsOf(thrown)}`);
+      this.#ail('broken');
+    } finally {
+      this.#isRestarting = false;
+    }
+  }
+
+  async #restart(): Promise<void> {
+    await this.#channel.prepare(this.#connection);
+    this.#connection.restartIce();
+    const offer = await this.#connection.createOffer();
+    await this.#connection.setLocalDescription(offer);
+    const request = { stream: this.#remoteId, sdp: offer.sdp };
+    const answer = await this.#channel.request<RestartResult>('restart_ice', request);
+    if (this.#state !== 'live') return;
+    await this.#connection.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
+    this.#health = 'well';
+    this.#watch?.restarted();
   }
 
   /** Ends the publication at the gateway too. */
@@ -90,6 +127,7 @@ export class Uplink {
 
   #shut(state: 'stopped' | 'over', cause: RtcError): void {
     if (this.#state !== 'over') this.#state = state;
+    this.#watch?.stop();
     this.#connection.close();
     this.#abort(cause);
   }

@@ -91,6 +91,7 @@ export class FakePeerConnection extends EventTarget {
   readonly steps: string[] = [];
   connectsBy: RTCPeerConnectionState = 'connected';
   stats: object[] = [];
+  restarts = 0;
   #held: Promise<void> | undefined;
 
   addTransceiver(track: MediaStreamTrack, init: RTCRtpTransceiverInit): FakeTransceiver {
@@ -115,6 +116,10 @@ export class FakePeerConnection extends EventTarget {
 
   createAnswer(): Promise<RTCSessionDescriptionInit> {
     return Promise.resolve({ type: 'answer', sdp: 'client answer' });
+  }
+
+  restartIce(): void {
+    this.restarts += 1;
   }
 
   setLocalDescription(description: RTCSessionDescriptionInit): Promise<void> {
@@ -181,6 +186,7 @@ export class FakePlatform implements Platform {
   resumeRefusal: object | undefined;
   publishRefusal: object | undefined;
   subscribeRefusal: object | undefined;
+  readonly refusals = new Map<string, object>();
   /** What every connection is silent about from its beginning. */
   silent: string[] = [];
   chance = 1;
@@ -219,6 +225,7 @@ export class FakePlatform implements Platform {
     if (this.resumeRefusal) connection.refusals.set('resume', this.resumeRefusal);
     if (this.publishRefusal) connection.refusals.set('publish', this.publishRefusal);
     if (this.subscribeRefusal) connection.refusals.set('subscribe', this.subscribeRefusal);
+    for (const [type, error] of this.refusals) connection.refusals.set(type, error);
     for (const type of this.silent) connection.silent.add(type);
     this.connections.push(connection);
     if (this.opensSockets) setImmediate(() => connection.open());
@@ -243,6 +250,11 @@ export class FakePlatform implements Platform {
 
   receivableCodecs(): RTCRtpCodec[] {
     return this.decodable;
+  }
+
+  /** Who looks once a second. */
+  get looks(): number {
+    return this.#everySecond.size;
   }
 
   every(_ms: number, action: () => void): () => void {

@@ -91,7 +91,7 @@ describe('when nothing can flow, and the gateway does not say why', () => {
 
   it('has the gateway let go of a connection that it believes to be well', async (t) => {
     const { platform, subscribing } = await inConversation();
-    await unexplained(t, () => subscribing.become('failed'));
+    await unexplained(t, () => subscribing.transport.become('failed'));
     const second = platform.connection;
     assert.deepEqual(second.typesSent(), ['resume', 'reconnect', 'subscribe']);
     offer(second, 2);
@@ -130,20 +130,6 @@ describe('when nothing can flow, and the gateway does not say why', () => {
     assert.equal(heard.filter((line) => line.startsWith('client-banned')).length, 1);
   });
 
-  it('notices after three seconds that nothing comes any more', async (t) => {
-    const { platform, subscribing } = await inConversation();
-    for (const packets of [10, 11, 11, 11]) {
-      subscribing.arrived = packets;
-      await platform.seconds(1);
-    }
-    assert.equal(platform.connections.length, 1);
-    t.mock.timers.enable({ apis: ['setTimeout'] });
-    await platform.seconds(1);
-    t.mock.timers.tick(200);
-    await settle();
-    assert.deepEqual(platform.connection.typesSent(), ['resume', 'reconnect', 'subscribe']);
-  });
-
   it('is content with a connection over which anything comes', async () => {
     const { platform, publishing, subscribing } = await inConversation();
     for (let packets = 0; packets < 20; packets++) {
@@ -152,5 +138,100 @@ describe('when nothing can flow, and the gateway does not say why', () => {
       await platform.seconds(1);
     }
     assert.equal(platform.connections.length, 1);
+  });
+});
+
+describe('when the way to the gateway is lost', () => {
+  const lost = async () => {
+    const stage = await inConversation();
+    const { platform, publishing, subscribing } = stage;
+    publishing.arrived = subscribing.arrived = 10;
+    await platform.seconds(1);
+    return stage;
+  };
+
+  it('has the gateway offer another one, over the connection that there is', async () => {
+    const { heard, platform, publishing, subscribing } = await lost();
+    for (const answers of [11, 12, 13]) {
+      publishing.arrived = answers;
+      await platform.seconds(1);
+    }
+    const second = platform.connection;
+    assert.deepEqual(second.typesSent(), ['resume', 'restart_ice']);
+    assert.equal(second.sent[1]?.['stream'], undefined);
+    subscribing.steps.length = 0;
+    offer(second, 2);
+    await settle();
+    assert.deepEqual(subscribing.steps, ['remote offer', 'local answer']);
+    assert.deepEqual(states(platform.peerConnections), ['connected', 'connected']);
+    assert.deepEqual(heard, []);
+  });
+
+  it('offers what it publishes once more, over the connection that there is', async () => {
+    const { heard, platform, publishing } = await lost();
+    publishing.steps.length = 0;
+    publishing.become('disconnected');
+    await settle();
+    const [, request] = platform.connection.sent;
+    assert.deepEqual([request?.type, request?.['stream'], request?.['sdp']], ['restart_ice', 'mine', 'client offer']);
+    assert.equal(publishing.restarts, 1);
+    assert.deepEqual(publishing.steps, ['local offer', 'remote answer']);
+    assert.equal(platform.peerConnections.length, 2);
+    assert.deepEqual(heard, []);
+  });
+
+  it('does not ask twice while it looks, and is well again when something comes', async () => {
+    const { platform, publishing, subscribing } = await lost();
+    const answers = { publishing: 10, subscribing: 10 };
+    for (let second = 0; second < 7; second++) {
+      publishing.arrived = ++answers.publishing;
+      await platform.seconds(1);
+    }
+    subscribing.arrived = 11;
+    publishing.arrived = ++answers.publishing;
+    await platform.seconds(1);
+    for (let second = 0; second < 2; second++) {
+      publishing.arrived = ++answers.publishing;
+      await platform.seconds(1);
+    }
+    assert.deepEqual(platform.connection.typesSent(), ['resume', 'restart_ice']);
+    assert.equal(platform.connections.length, 2);
+  });
+
+  it('makes another connection where no other way is found', async (t) => {
+    const { platform, publishing } = await lost();
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    for (let second = 0; second < 11; second++) {
+      publishing.arrived = 11 + second;
+      await platform.seconds(1);
+    }
+    for (const ms of [200, 1_000]) {
+      t.mock.timers.tick(ms);
+      await settle();
+    }
+    assert.deepEqual(platform.connection.typesSent(), ['resume', 'reconnect', 'subscribe']);
+  });
+
+  it('makes another connection where the gateway refuses', async () => {
+    const { platform, subscribing } = await lost();
+    const refusal = { code: 'invalid_state', message: 'no', extra: 0, retry: false };
+    platform.refusals.set('restart_ice', refusal);
+    subscribing.become('failed');
+    await settle();
+    assert.deepEqual(platform.connection.typesSent(), ['resume', 'restart_ice', 'reconnect', 'subscribe']);
+  });
+
+  it('looks after nothing any more when it has left', async (t) => {
+    const { client, platform, publishing, subscribing } = await lost();
+    await client.leave();
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    // As in a page that keeps its connections open for a while.
+    publishing.connectionState = subscribing.connectionState = 'connected';
+    await platform.seconds(10);
+    publishing.transport.become('closed');
+    subscribing.become('failed');
+    t.mock.timers.tick(500);
+    assert.equal(platform.connections.length, 1);
+    assert.equal(platform.looks, 0);
   });
 });

@@ -74,6 +74,14 @@ class Unpublish(_Message):
     session: str
 
 
+class RestartPublication(_Message):
+    """Look for a new way for a publication."""
+
+    call: Literal["restart_publication"] = "restart_publication"
+    session: str
+    offer: str
+
+
 class Subscribe(_Message):
     """Say what a session wants to receive."""
 
@@ -89,6 +97,13 @@ class Mute(_Message):
     call: Literal["mute"] = "mute"
     session: str
     kinds: frozenset[Kind]
+
+
+class RestartSubscription(_Message):
+    """Look for a new way for what is received."""
+
+    call: Literal["restart_subscription"] = "restart_subscription"
+    session: str
 
 
 class Unsubscribe(_Message):
@@ -114,7 +129,7 @@ class Stop(_Message):
     sessions: tuple[str, ...]
 
 
-SessionCall = Publish | Unpublish | Mute | Subscribe | Unsubscribe | Answer
+SessionCall = Publish | Unpublish | RestartPublication | Mute | Subscribe | RestartSubscription | Unsubscribe | Answer
 Call = SessionCall | Stop
 
 
@@ -174,6 +189,13 @@ class Taken(_Message):
     published: Published
 
 
+class Restarted(_Message):
+    """The answer to a publication's offer."""
+
+    result: Literal["restarted"] = "restarted"
+    sdp: str
+
+
 class Stopped(_Message):
     """Nothing of these sessions was sent after that Unix time, in seconds."""
 
@@ -197,7 +219,7 @@ class Broke(_Message):
     reason: str
 
 
-Result = Done | Taken | Stopped | Refused | Broke
+Result = Done | Taken | Restarted | Stopped | Refused | Broke
 
 
 class Reply(_Message):

@@ -134,6 +134,15 @@ class UdpMediaEngine:
             log.info("media_unpublished", session=session)
             await publication.peer.close()
 
+    async def restart_publication(self, session: str, offer: str) -> str:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        publication = self._publications.get(session)
+        if publication is None:
+            raise MediaRefusedError("invalid_state", "the session publishes nothing")
+        answer = publication.restart(read_offer(offer, self._codecs))
+        log.info("media_restarts", session=session, connection=publication.connection)
+        return answer
+
     async def mute(self, session: str, kinds: frozenset[Kind]) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         publication = self._publications.get(session)
@@ -162,6 +171,15 @@ class UdpMediaEngine:
 
     def _check_room_for_connection(self) -> None:
         check_limit("worker_connections", len(self._publications) + len(self._subscribers) + 1, self._settings.max_worker_connections)
+
+    async def restart_subscription(self, session: str) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        subscriber = self._subscribers.get(session)
+        if subscriber is None:
+            raise MediaRefusedError("invalid_state", "the session receives nothing")
+        subscriber.restart()
+        log.info("media_restarts", session=session, connection=subscriber.connection)
+        self._offer_soon(session)
 
     async def unsubscribe(self, session: str) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""

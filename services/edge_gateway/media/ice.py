@@ -29,10 +29,8 @@ class Credentials:
 class Checked(Protocol):
     """A peer connection, as far as connectivity checks go."""
 
-    credentials: Credentials
-
-    def seen_at(self, address: Address, now: float, *, nominated: bool) -> bool:
-        """Take note of an authentic check; tell whether it may be answered."""
+    def seen_at(self, address: Address, now: float, *, nominated: bool, credentials: Credentials) -> bool:
+        """Take note of an authentic check that was made with these; tell whether it may be answered."""
         ...
 
 
@@ -40,15 +38,15 @@ class IceLite:
     """Finds the peer connection that a check is for. Who does not know its password is not answered at all."""
 
     def __init__(self) -> None:
-        self._peers: dict[str, Checked] = {}
+        self._peers: dict[str, tuple[Checked, Credentials]] = {}
 
-    def add(self, peer: Checked) -> None:
-        """Answer a peer's checks from now on."""
-        self._peers[peer.credentials.ufrag] = peer
+    def add(self, peer: Checked, credentials: Credentials) -> None:
+        """Answer a peer's checks with these from now on, with others that it has as before (RFC 8445, 2.4: a restart)."""
+        self._peers[credentials.ufrag] = peer, credentials
 
-    def remove(self, peer: Checked) -> None:
-        """Answer a peer's checks no more; harmless twice."""
-        self._peers.pop(peer.credentials.ufrag, None)
+    def remove(self, credentials: Credentials) -> None:
+        """Answer checks with these no more; harmless twice."""
+        self._peers.pop(credentials.ufrag, None)
 
     def check(self, datagram: bytes, address: Address, now: float) -> bytes | None:
         """Handle one datagram.
@@ -60,11 +58,12 @@ class IceLite:
             request = parse_request(datagram)
         except MalformedStunError:
             return None
-        peer = self._peers.get(request.username.partition(":")[0])
-        if peer is None:
+        found = self._peers.get(request.username.partition(":")[0])
+        if found is None:
             return None
-        password = peer.credentials.password.encode()
-        if not request.authentic(password) or not peer.seen_at(address, now, nominated=request.nominates):
+        peer, credentials = found
+        password = credentials.password.encode()
+        if not request.authentic(password) or not peer.seen_at(address, now, nominated=request.nominates, credentials=credentials):
             return None
         host, port = (address.host, address.port) if isinstance(address, TcpConnection) else address[:2]
         return binding_response(request.transaction, host, port, password)

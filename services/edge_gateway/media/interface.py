@@ -106,6 +106,21 @@ class MediaEngine(Protocol):
         """End a session's publication, if it has one; its subscribers get new offers."""
         ...
 
+    async def restart_publication(self, session: str, offer: str) -> str:
+        """Have the publishing client look for a new way here, over the peer connection that there is (an ICE restart).
+
+        Args:
+            session: whose it is.
+            offer: what it offered before, with other ICE credentials.
+
+        Returns:
+            The answer's SDP.
+
+        Raises:
+            MediaRefusedError: ``invalid_state``, it publishes nothing; ``unsupported_media``, it offers something else.
+        """
+        ...
+
     async def mute(self, session: str, kinds: frozenset[Kind]) -> None:
         """Forward these kinds of what a session publishes to nobody, and others again; harmless where it publishes nothing."""
         ...
@@ -120,6 +135,14 @@ class MediaEngine(Protocol):
 
         Raises:
             MediaRefusedError: ``media_limit``, that is more than one session may receive, or than there is room for.
+        """
+        ...
+
+    async def restart_subscription(self, session: str) -> None:
+        """Have the subscribing client look for a new way here (an ICE restart): the next offer says so, and follows soon.
+
+        Raises:
+            MediaRefusedError: ``invalid_state``, it has no subscribing peer connection.
         """
         ...
 

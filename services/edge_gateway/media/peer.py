@@ -79,7 +79,6 @@ class Peer:
         *,
         failed: Callable[[TransportFailed], None],
     ) -> None:
-        self.credentials = Credentials.fresh()
         self.heard = 0.0
         self.link = mux.link()
         self._session = session
@@ -90,10 +89,16 @@ class Peer:
         self._dtls = DtlsServer(certificate, self._send_dtls)
         self._nominated_udp = float("-inf")
         self._too_fast = False
+        self._generations = [Credentials.fresh()]  # the first is in use; a second one is to take its place
         self._remote: Fingerprints | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._rtcp_senders: OrderedDict[int, None] = OrderedDict()  # the one that was silent longest comes first
-        mux.ice.add(self)
+        mux.ice.add(self, self.credentials)
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the client is to make its checks with."""
+        return self._generations[-1]
 
     @property
     def connected(self) -> bool:
@@ -110,16 +115,30 @@ class Peer:
         self._remote = fingerprints
         self._begin()
 
-    def seen_at(self, address: Address, now: float, *, nominated: bool) -> bool:
+    def restart(self) -> None:
+        """Have other credentials: the client looks for a new way here (RFC 8839, 4.4.1.1.1).
+
+        Until a way is nominated with them, those that it uses hold; DTLS and its keys go on.
+        """
+        for unused in self._generations[1:]:
+            self._mux.ice.remove(unused)
+        self._generations[1:] = [Credentials.fresh()]
+        self._mux.ice.add(self, self.credentials)
+
+    def seen_at(self, address: Address, now: float, *, nominated: bool, credentials: Credentials) -> bool:
         """Take note of an authentic connectivity check.
 
         The first one says where the client is; after that only one that nominates moves it (RFC 8445, 8.2), and to TCP only
-        when UDP is over: who nominates all pairs that work means the best of them.
+        when UDP is over: who nominates all pairs that work means the best of them. What was nominated before a restart is not
+        among them.
 
         Returns:
             False: the check is not to be answered, because the address is another client's.
         """
         before = self.link.address
+        if nominated and credentials is not self._generations[0]:
+            self._mux.ice.remove(self._generations.pop(0))
+            self._nominated_udp = float("-inf")
         over_tcp = isinstance(address, TcpConnection)
         if nominated and not over_tcp:
             self._nominated_udp = now
@@ -227,7 +246,8 @@ class Peer:
         """Receive and send no media any more, from now on; harmless twice."""
         self.link.close()
         self._user = None
-        self._mux.ice.remove(self)
+        for credentials in self._generations:
+            self._mux.ice.remove(credentials)
         if self.link.address is not None:
             self._mux.release(self.link.address, self)
             self._mux.drop_unsent(self.link.address)

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable
 
-from services.edge_gateway.media.interface import Connection, Kind, Track
+from services.edge_gateway.media.interface import Connection, Kind, MediaRefusedError, Track
 from services.edge_gateway.media.layered_track import LayeredTrack
 from services.edge_gateway.media.measures import LINE_SECONDS, Measures, Meter, Traffic
 from services.edge_gateway.media.peer import Peer, PeerUser
@@ -42,7 +42,11 @@ class Publication:
     ) -> None:
         self.session = session
         self.peer = connect(session, self)
-        self.sdp = write_answer(offer, describe(self.peer), secrets.randbits(62))
+        self._offer = offer
+        self._describe = describe
+        self._sdp_session = secrets.randbits(62)
+        self._answers = 0
+        self.sdp = self._answer()
         stream = secrets.token_hex(16)
         self._sender = secrets.randbits(32)
         self._extension_ids = extension_ids(offer.tracks, AUDIO_LEVEL_ID)
@@ -56,6 +60,24 @@ class Publication:
         self._measures = measures
         self._meter = Meter(measures.received)
         self.peer.expect(offer.fingerprints)
+
+    def _answer(self) -> str:
+        self._answers += 1
+        return write_answer(self._offer, self._describe(self.peer), self._sdp_session, self._answers)
+
+    def restart(self, offer: PublishOffer) -> str:
+        """Have the client look for a new way here. Returns the answer.
+
+        Args:
+            offer: it offers what it did before.
+
+        Raises:
+            MediaRefusedError: it does not.
+        """
+        if offer != self._offer:
+            raise MediaRefusedError("unsupported_media", "an ICE restart offers the same as before")
+        self.peer.restart()
+        return self._answer()
 
     def _make(self, offered: OfferedTrack, stream: str) -> PublishedTrack | LayeredTrack:
         track = Track(secrets.token_hex(16), offered.codec.kind, offered.codec.name, layered="small" in offered.layers)

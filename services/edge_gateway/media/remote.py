@@ -104,6 +104,16 @@ class RemoteEngine:
         self._connections.pop((session, "publish"), None)
         await self._ask_if_there(boundary.Unpublish(session=session))
 
+    async def restart_publication(self, session: str, offer: str) -> str:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        result = await self._ask(boundary.RestartPublication(session=session, offer=offer))
+        assert isinstance(result, boundary.Restarted)
+        return result.sdp
+
+    async def restart_subscription(self, session: str) -> None:
+        """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
+        await self._ask(boundary.RestartSubscription(session=session))
+
     async def mute(self, session: str, kinds: frozenset[Kind]) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         await self._ask_if_there(boundary.Mute(session=session, kinds=kinds))

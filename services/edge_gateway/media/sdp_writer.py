@@ -55,16 +55,17 @@ class OfferedLine:
     """Port 0: the place in the SDP is to be used again (RFC 8829, 5.2.2)."""
 
 
-def write_answer(offer: PublishOffer, transport: LocalTransport, session_id: int) -> str:
+def write_answer(offer: PublishOffer, transport: LocalTransport, session_id: int, version: int = 1) -> str:
     """Answer a publication.
 
     Args:
         offer: what the client offered.
         transport: ours, for it.
-        session_id: random, for the ``o=`` line.
+        session_id: random, the same for all answers to it.
+        version: rises with every answer.
     """
     accepted = [section.mid for section in offer.sections if section.track]
-    lines = [*_session_lines(session_id, 1, accepted, transport, "passive")]
+    lines = [*_session_lines(session_id, version, accepted, transport, "passive")]
     for section in offer.sections:
         lines += _answered_section(section, transport, first=section.mid == accepted[0])
     return _text(lines)

@@ -70,7 +70,7 @@ class Subscriber:
     ) -> None:
         self.session = session
         self.peer = connect(session, self)
-        self._transport = describe(self.peer)
+        self._describe = describe
         self._out = out
         self._max_lines = max_lines
         self._sdp_session = secrets.randbits(62)
@@ -84,6 +84,7 @@ class Subscriber:
         self._loss: float | None = None
         self._sent_before = 0
         self._open: _OpenOffer | None = None
+        self._restarted = False
         self._number = 0
         self._measures = measures
         self._meter = Meter(measures.sent)
@@ -158,10 +159,16 @@ class Subscriber:
         if subscription.rtx_ssrc is not None:
             self.peer.forget(subscription.rtx_ssrc)
 
+    def restart(self) -> None:
+        """Have the client look for a new way here; an offer is due, which says so."""
+        self.peer.restart()
+        self._restarted = True
+
     def make_offer(self) -> Offer | None:
         """Offer what has changed; nothing while another offer is open."""
-        if self._open is not None or not self._lines.changed:
+        if self._open is not None or not (self._lines.changed or self._restarted):
             return None
+        self._restarted = False
         lines = self._lines.lay_out()
         for line in lines:
             if line.track is not None and line.track not in self._subscriptions:
@@ -169,7 +176,7 @@ class Subscriber:
         self._number += 1
         self._open = _OpenOffer(self._number, lines, frozenset(line.mid for line in lines if line.rejected))
         offered = [OfferedLine(line.mid, line.codec, self._sent(line), line.rejected) for line in lines]
-        sdp = write_offer(offered, self._transport, self._sdp_session, self._number)
+        sdp = write_offer(offered, self._describe(self.peer), self._sdp_session, self._number)
         return Offer(self.session, self._number, sdp, {line.mid: line.track for line in lines if line.track is not None})
 
     def _begin(self, source: PublishedTrack | LayeredTrack) -> None:
@@ -216,7 +223,7 @@ class Subscriber:
                 self._negotiate(line, answered)
         if self.peer.remote is None:
             self.peer.expect(answer.fingerprints)
-        return self._lines.changed
+        return self._lines.changed or self._restarted
 
     def _check(self, answer: Answer, offer: _OpenOffer) -> None:
         if [line.mid for line in answer.lines] != [line.mid for line in offer.lines]:

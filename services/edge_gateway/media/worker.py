@@ -96,6 +96,10 @@ async def _carry_out(engine: UdpMediaEngine, call: boundary.Call) -> boundary.Re
             return boundary.Stopped(at=await engine.stop(*sessions))
         case boundary.Publish(session=session, offer=offer):
             return boundary.Taken(published=await engine.publish(session, offer))
+        case boundary.RestartPublication(session=session, offer=offer):
+            return boundary.Restarted(sdp=await engine.restart_publication(session, offer))
+        case boundary.RestartSubscription(session=session):
+            await engine.restart_subscription(session)
         case boundary.Unpublish(session=session):
             await engine.unpublish(session)
         case boundary.Mute(session=session, kinds=kinds):

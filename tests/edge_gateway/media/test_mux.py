@@ -19,12 +19,11 @@ class Somebody:
     """A route that remembers what it got."""
 
     def __init__(self, mux, heard: float = 0.0) -> None:
-        self.credentials = Credentials("me", PASSWORD)
         self.heard = heard
         self.link = mux.link()
         self.got = []
 
-    def seen_at(self, address, now, *, nominated) -> bool:  # noqa: ARG002 - the protocol has them
+    def seen_at(self, address, now, *, nominated, credentials) -> bool:  # noqa: ARG002 - the protocol has them
         """Accept every authentic check."""
         return True
 
@@ -134,7 +133,7 @@ def test_an_address_is_anothers_only_when_its_owner_is_gone(mux):
 async def test_checks_are_answered_to_where_they_came_from(mux, client):
     """Over IPv4 and over IPv6."""
     mux.start(asyncio.get_running_loop())
-    mux.ice.add(Somebody(mux))
+    mux.ice.add(Somebody(mux), Credentials("me", PASSWORD))
     message = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
     message.attributes["USERNAME"] = "me:you"
     message.add_message_integrity(PASSWORD.encode())

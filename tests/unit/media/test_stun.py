@@ -111,8 +111,9 @@ class Peer:
         self.seen = []
         self.willing = True
 
-    def seen_at(self, address, now, *, nominated):
+    def seen_at(self, address, now, *, nominated, credentials):
         """Take note."""
+        assert credentials is self.credentials
         self.seen.append((address, now, nominated))
         return self.willing
 
@@ -127,7 +128,7 @@ def peer() -> Peer:
 def ice(peer) -> IceLite:
     """Give an agent that knows the peer."""
     agent = IceLite()
-    agent.add(peer)
+    agent.add(peer, peer.credentials)
     return agent
 
 
@@ -153,8 +154,8 @@ def test_a_peer_that_refuses_the_address_is_not_answered(ice, peer):
 
 def test_a_peer_that_is_gone_is_not_answered(ice, peer):
     """After a session's end nothing of it speaks."""
-    ice.remove(peer)
-    ice.remove(peer)
+    ice.remove(peer.credentials)
+    ice.remove(peer.credentials)
     assert ice.check(request(), ADDRESS, 5.0) is None
 
 
