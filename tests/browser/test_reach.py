@@ -9,6 +9,7 @@ import pytest_asyncio
 from tests.browser.conftest import Visits
 from tests.browser.in_namespace import ADDRESS, ADDRESS_6, TURN_ADDRESS, ip
 from tests.browser.stagedoor import Stagedoor
+from tests.browser.waiting import until
 from tests.support.coturn import coturn
 
 HOST = "host"
@@ -70,9 +71,14 @@ async def see_each_other(visits, room, **proxy):
     ann, bob = people
     await asyncio.gather(ann.publish(), bob.publish())
     await asyncio.gather(ann.sees("bob"), bob.sees("ann"))
-    ways = [way for person in people for way in await person.page.evaluate("() => watch.ways()")]
+    ways = await ways_of(people)
     assert len(ways) == 4
-    return {tuple(way.values()) for way in ways}
+    return set(ways)
+
+
+async def ways_of(people):
+    """Say how media goes over each connection that is up: [(local candidate, protocol, the gateway's address)]."""
+    return [tuple(way.values()) for person in people for way in await person.page.evaluate("() => watch.ways()")]
 
 
 async def test_udp_where_everything_is_open(visits, room):
@@ -119,3 +125,23 @@ async def test_over_tcp_to_the_relay_where_nothing_else_passes(visits, room, fir
         firewall(6, protocol)
     firewall(4, "udp", turn_server.port)
     assert await see_each_other(visits, room) == {("relay over tcp", "udp", ADDRESS)}
+
+
+async def test_udp_is_blocked_in_mid_call(visits, room, firewall, turn_server):
+    """The call goes on over TCP: same peer connections, and nobody hears of anything."""
+    people = ann, bob = [await visits.application(user, room, publishes=True) for user in ("ann", "bob")]
+    await asyncio.gather(ann.sees("bob"), bob.sees("ann"))
+    before = [await each.heard() for each in people]
+    firewall(4, "udp")
+    firewall(6, "udp")
+    for protocol in ("udp", "tcp"):
+        firewall(4, protocol, turn_server.port)
+
+    async def go_over_tcp():
+        ways = await ways_of(people)
+        return [way[1] for way in ways] == ["tcp"] * 4
+
+    await until(go_over_tcp, 60)
+    await asyncio.gather(ann.sees("bob"), bob.sees("ann"))
+    assert [len(await each.connections()) for each in people] == [2, 2]
+    assert [await each.heard() for each in people] == before
