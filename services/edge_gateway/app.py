@@ -13,7 +13,7 @@ from services.edge_gateway.admission import Admission
 from services.edge_gateway.gateway import Gateway
 from services.edge_gateway.hearing import Hearing
 from services.edge_gateway.house import House
-from services.edge_gateway.media.interface import MediaPlane, Offer, TransportFailed
+from services.edge_gateway.media.interface import MediaPlane, Offer, Said, TransportFailed
 from services.edge_gateway.media.settings import MediaSettings
 from services.edge_gateway.media.workers import MediaWorkers
 from services.edge_gateway.metrics import GatewayMetrics
@@ -43,7 +43,9 @@ _RECEIPT_SECONDS = 1.0
 _GONE_SECONDS = 1.0
 _NONCE_BYTES = 24
 
-StartMedia = Callable[[MediaSettings, Callable[[Offer], None], Callable[[TransportFailed], None]], Awaitable[MediaPlane]]
+StartMedia = Callable[
+    [MediaSettings, Callable[[Offer], None], Callable[[TransportFailed], None], Callable[[Said], None]], Awaitable[MediaPlane]
+]
 
 
 def build(
@@ -56,7 +58,7 @@ def build(
 
     Args:
         settings: what it is told.
-        start_media: gets the settings, and who hears of offers and of failures; it is worker processes where nothing is given.
+        start_media: gets the settings, and who hears of offers, failures and clients' words; it is worker processes where nothing is given.
         new_id: makes ids of 32 hexadecimal digits; each is used once.
 
     Raises:
@@ -131,7 +133,7 @@ class Process:
         partitions = await stream.wait_for_partitions()
         name = gateway_id(self._settings.gateway_name, self._new_id()[:16])
         rooms = LocalRooms()
-        media = await self._start_media(self._media_settings, rooms.offered, rooms.media_failed)
+        media = await self._start_media(self._media_settings, rooms.offered, rooms.media_failed, rooms.said)
         metrics = self._metrics
         receipts = ReceiptBook(
             name, Receipts(connection), lambda: time.time_ns() // 1_000_000, metrics.receipt_written, metrics.receipt_dropped

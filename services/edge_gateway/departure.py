@@ -44,6 +44,8 @@ class Departure:
         self._socket = socket
         self._inbox = inbox
         self._awaits_ack = False
+        self._is_told_here = False
+        self._is_told_beside = False
 
     def end(self, ending: Ending, user: str | None) -> None:
         """Take note of how the session ended, and whose it was, where that is known."""
@@ -53,13 +55,22 @@ class Departure:
             self._report = Report(self._receipts, self._arrival.key.app, ending.command, self._arrival.session, user)
 
     def tell(self, ending: Ending) -> None:
-        """Give the browser the notice, once."""
-        self._trace(ending)
-        if not self._awaits_ack:
+        """Give the browser the notice over its socket, once."""
+        if not self._is_told_here:
+            self._is_told_here = True
             self._socket.send_text(ending.notice())
-            if ending.heard_at is not None:
-                self._metrics.noticed(ending.reason, ending.heard_at)
-            self._awaits_ack = True
+            self._note_notice(ending)
+
+    def told_beside(self, ending: Ending) -> None:
+        """Take note that the browser is given the notice over a data channel, whatever becomes of its socket."""
+        self._is_told_beside = True
+        self._note_notice(ending)
+
+    def _note_notice(self, ending: Ending) -> None:
+        self._trace(ending)
+        if not self._awaits_ack and ending.heard_at is not None:
+            self._metrics.noticed(ending.reason, ending.heard_at)
+        self._awaits_ack = True
 
     def say_last_word(self, *, reachable: bool) -> None:
         """Answer the client's leave; give the notice to who did not ask for the end."""
@@ -108,10 +119,12 @@ class Departure:
         if not self._awaits_ack:
             self._write_report(told=False)
             return None
-        told = await self._inbox.acknowledged(SOON_SECONDS)
+        told = await self._inbox.acknowledged(SOON_SECONDS, only_by_socket=not self._is_told_beside)
         self._write_report(told=bool(told))
-        if told is None and (told := await self._inbox.acknowledged(ACK_SECONDS - SOON_SECONDS)):
-            self._write_report(told=True)
+        if told is None:
+            told = await self._inbox.acknowledged(ACK_SECONDS - SOON_SECONDS, only_by_socket=not self._is_told_beside)
+            if told:
+                self._write_report(told=True)
         self._count_notice(told=bool(told))
         return bool(told)
 

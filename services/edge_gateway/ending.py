@@ -34,6 +34,10 @@ class Ending:
         """Write what the browser is told: the same text for all whom one command has ended."""
         return _notice(self.reason, self.correlation)
 
+    def spoken(self) -> str | None:
+        """Write what the browser is told over its data channel, too; None where its application is to hear nothing."""
+        return self.notice() if self.is_told else None
+
     def describe(self) -> dict[str, Any]:
         """Build what the protocol says of it."""
         return {"reason": self.reason, "correlation": self.correlation, **banned(self.reason)}

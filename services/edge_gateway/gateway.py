@@ -140,7 +140,9 @@ class Gateway:
         try:
             # One fact is of one room, which has one engine.
             engine = self._house.media.engine_of(members[0].room.key)
-            heard.media_stopped.set_result(await engine.stop(*(each for member in members for each in member.engine_ids)))
+            ending = heard.ending_of(members[0].id)
+            notice = None if ending is None else ending.spoken()
+            heard.media_stopped.set_result(await engine.stop(*(each for member in members for each in member.engine_ids), notice=notice))
         except Exception as error:
             log.exception("media_not_stopped", sessions=len(members))
             # Each session breaks, and tries for itself.

@@ -66,15 +66,18 @@ class Inbox:
         held, self._held = self._held, []
         return held
 
-    async def acknowledged(self, seconds: float) -> bool | None:
-        """Wait until the application was told; False where its browser is gone, None where it does not say so in time."""
+    async def acknowledged(self, seconds: float, *, only_by_socket: bool) -> bool | None:
+        """Wait until the application was told; None where its browser does not say so in time.
+
+        False where it never will: its socket is gone, and there is no other way.
+        """
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     match await self.get():
                         case protocol.EndedAck():
                             return True
-                        case SocketGone():
+                        case SocketGone() if only_by_socket:
                             return False
                         case Yield() as later:
                             later.answer()

@@ -8,7 +8,7 @@ from functools import cached_property
 from services.edge_gateway import protocol
 from services.edge_gateway.ending import Ending
 from services.edge_gateway.local_media import LocalMedia
-from services.edge_gateway.media.interface import Connection, Offer
+from services.edge_gateway.media.interface import Connection, Offer, Stopped
 from services.edge_gateway.protocol import RequestRefusedError
 from shared.contracts.commands import Role
 from shared.contracts.facts import Dissolved, Left, RoomFact
@@ -28,8 +28,8 @@ class Heard:
     """When, on the monotonic clock."""
     trace: Context
     """What caused it, where that is traced."""
-    media_stopped: asyncio.Future[float] | None = None
-    """When the media of those that it ends has been stopped, where that is done for many together; Unix time in seconds."""
+    media_stopped: asyncio.Future[Stopped] | None = None
+    """When the media of those that it ends has been stopped, where that is done for many together."""
 
     @cached_property
     def may_end_many(self) -> bool:

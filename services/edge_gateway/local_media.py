@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
-from services.edge_gateway.media.interface import Connection, MediaEngine, Offer
+from services.edge_gateway.media.interface import Connection, MediaEngine, Offer, Stopped
 from services.edge_gateway.protocol import ErrorCode, RequestRefusedError
 from services.edge_gateway.stream import Stream, StreamKind
 from services.edge_gateway.view import RoomView, Wanted
@@ -179,14 +179,18 @@ class LocalMedia:
         published = {kind: stream.id for kind, stream in self.published.items()}
         return {"media": True, "published": published.get("main"), "auxiliary": published.get("auxiliary")}
 
-    async def stop(self, stopped: asyncio.Future[float] | None = None) -> float:
-        """End all of it, in both directions. Returns Unix time in seconds, taken after the last packet.
+    async def stop(self, stopping: asyncio.Future[Stopped] | None = None, notice: str | None = None) -> tuple[float, bool]:
+        """End all of it, in both directions.
 
         Args:
-            stopped: resolved with that time where somebody else has the engine stop it, together with others.
+            stopping: resolved where somebody else has the engine stop it, together with others.
+            notice: what the client is to be told over a data channel.
+
+        Returns:
+            Unix time in seconds, taken after the last packet, and whether the client is told.
         """
-        stopped_at = await (self._engine.stop(*self.engine_ids) if stopped is None else asyncio.shield(stopped))
+        stopped = await (self._engine.stop(*self.engine_ids, notice=notice) if stopping is None else asyncio.shield(stopping))
         published, self.published = self.published, {}
         for stream in published.values():
             self._board.remove_stream(stream.id)
-        return stopped_at
+        return stopped.at, not stopped.told.isdisjoint(self._engine_ids)

@@ -11,7 +11,7 @@ import structlog
 from services.edge_gateway.ending import Ending
 from services.edge_gateway.items import Item, StreamsChanged
 from services.edge_gateway.local_media import owner_of
-from services.edge_gateway.media.interface import Offer, TransportFailed, check_limit
+from services.edge_gateway.media.interface import Offer, Said, TransportFailed, check_limit
 from services.edge_gateway.stream import Stream
 from shared.contracts.facts import RoomFact
 from shared.contracts.ids import RoomKey
@@ -51,6 +51,10 @@ class Member(Protocol):
 
     def lose_media(self, failure: TransportFailed) -> None:
         """Take note that one of its peer connections is no more."""
+        ...
+
+    def take_word(self, text: str) -> None:
+        """Take what its client said over a data channel."""
         ...
 
     def is_ready_for(self, fact: RoomFact) -> bool:
@@ -145,6 +149,11 @@ class LocalRooms:
         if (member := self._by_engine_id.get(owner_of(failure.session))) is not None:
             log.warning("media_lost", session=member.id, connection=failure.connection, reason=failure.reason)
             member.lose_media(failure)
+
+    def said(self, said: Said) -> None:
+        """Take what a client said over a data channel to its session."""
+        if (member := self._by_engine_id.get(owner_of(said.session))) is not None:
+            member.take_word(said.text)
 
     def rooms(self) -> list[LocalRoom]:
         """Return all rooms."""

@@ -7,6 +7,7 @@ A resume makes another one, which asks an older one of this gateway for its medi
 """
 
 import asyncio
+import contextlib
 import time
 from typing import assert_never
 
@@ -34,9 +35,9 @@ from services.edge_gateway.items import (
 )
 from services.edge_gateway.lifecycle import Action, Event, State, move
 from services.edge_gateway.local_media import LocalMedia
-from services.edge_gateway.media.interface import MediaRefusedError, Offer, TransportFailed
+from services.edge_gateway.media.interface import MediaRefusedError, Offer, Stopped, TransportFailed
 from services.edge_gateway.membership import Admission, LeavesAs
-from services.edge_gateway.protocol import CloseCode, ErrorCode, RequestRefusedError
+from services.edge_gateway.protocol import CloseCode, ErrorCode, ProtocolError, RequestRefusedError
 from services.edge_gateway.record import Record
 from services.edge_gateway.socket import Socket
 from services.edge_gateway.stay import Stay
@@ -66,6 +67,7 @@ class Session:
         self._stay: Stay | None = None
         self._media: LocalMedia | None = None
         self._inherited = False
+        self._stopped_media: str | None = None
         self._heir: Yield | None = None
         self._left_by: Event | None = None
         self._leaving_as: LeavesAs = LeaveReason.TIMED_OUT
@@ -98,6 +100,12 @@ class Session:
         if self._media is not None:
             self._media.lost.add(failure.connection)
             self.post(MediaLost(failure.connection))
+
+    def take_word(self, text: str) -> None:
+        """Take what the client says over a data channel when it was told of the end: that its application was."""
+        with contextlib.suppress(ProtocolError, RequestRefusedError):
+            if isinstance(message := protocol.parse(text), protocol.EndedAck):
+                self.post(message)
 
     def is_ready_for(self, fact: RoomFact) -> bool:
         """Whether a fact is news to it, and there is nothing that it has to do before."""
@@ -353,7 +361,7 @@ class Session:
         else:
             await self._move(Event.GRACE_OVER)
 
-    async def _end(self, ending: Ending, media_stopped: asyncio.Future[float] | None = None) -> None:
+    async def _end(self, ending: Ending, media_stopped: asyncio.Future[Stopped] | None = None) -> None:
         # Wherever the session lives: as long as a former gateway has not detached, its word is waited for, too.
         self._departure.end(ending, None if self._stay is None else self._stay.user)
         if media_stopped is not None:
@@ -371,11 +379,15 @@ class Session:
             media.offered(offer)
         self._heir.inherit(media)
 
-    async def _stop_media(self, stopped: asyncio.Future[float] | None = None) -> None:
-        if self._media is not None:
-            self._departure.media_stopped_at = int(await self._media.stop(stopped) * 1000)
-            self._house.rooms.stopped(self._media.engine_id)
-            self._media = None
+    async def _stop_media(self, stopping: asyncio.Future[Stopped] | None = None) -> None:
+        if self._media is None:
+            return
+        ending = self._departure.ending
+        stopped_at, told = await self._media.stop(stopping, None if ending is None else ending.spoken())
+        self._departure.media_stopped_at = int(stopped_at * 1000)
+        if ending is not None and told:
+            self._departure.told_beside(ending)
+        self._stopped_media, self._media = self._media.engine_id, None
 
     async def _let_go(self) -> None:
         """The one exit: media stopped, the others told, the browser told and heard, the socket closed, one line written."""
@@ -390,6 +402,8 @@ class Session:
         if broken and self.attachment is not None:
             self._house.in_background(self._membership.leave(self.attachment, LeaveReason.TIMED_OUT))
         told = await self._departure.finish()
+        if self._stopped_media is not None:
+            self._house.rooms.stopped(self._stopped_media)
         self._socket.close(CloseCode.GOING_AWAY if broken else self._close_code)
         self._inbox.clear()
         if (ending := self._departure.ending) is not None:

@@ -226,8 +226,8 @@ async def gateway_running(settings, **options):
     """Run a gateway with silent media."""
     made = []
 
-    async def start_media(_settings, on_offer, on_failed):
-        made.append(SilentMedia(on_offer, on_failed))
+    async def start_media(_settings, on_offer, on_failed, on_said):
+        made.append(SilentMedia(on_offer, on_failed, on_said))
         return made[0]
 
     service = build(settings, start_media=start_media)

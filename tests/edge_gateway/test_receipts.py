@@ -2,10 +2,12 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 
 import services.edge_gateway.departure as departure_module
+from services.edge_gateway.media.interface import Said
 from services.edge_gateway.receipts import ReceiptBook, Report
 from shared.clients.gathering import Gathering
 from shared.clients.receipts import Receipts
@@ -74,6 +76,44 @@ async def test_a_browser_that_is_cut_off_is_fenced(gateway, registry, heard):
         await registry.leave(ann.session, LeaveReason.REMOVED)
         await heard.until(lambda: bool(heard.sessions), 5)
         assert [report.told_at for report in heard.sessions[ann.session].values()] == [None]
+
+
+@pytest.mark.parametrize("dismissed", [False, True])
+async def test_a_browser_that_is_cut_off_is_told_over_its_data_channel(gateway, registry, heard, dismissed):
+    """Its media path lives: what it says there counts, and nothing else that it says."""
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = (await ann.request("publish", kind="main", sdp="v=0"))["stream"]
+        await bob.expect("stream_added")
+        await bob.request("subscribe", stream=stream, audio=True, video=True)
+        media = f"{bob.session}.1"
+        gateway.media.channels.add(media)
+        bob.connection.transport.abort()
+        await bob.closed()
+        await (registry.dismiss() if dismissed else registry.leave(bob.session, LeaveReason.REMOVED))
+        await heard.until(lambda: bob.session in heard.sessions, 5)
+        ((told, notice),) = gateway.media.notices
+        assert (told, json.loads(notice)["type"]) == (media, "ended")
+        assert heard.told() == 0
+        for text in ("", "{", '{"type":"leave","id":1}', '{"type":"ended_ack"}', '{"type":"ended_ack"}'):
+            gateway.media.on_said(Said(media, text))
+        await heard.until(lambda: heard.told() == 1, 5)
+        ((_, receipt),) = heard.sessions[bob.session].items()
+        assert (receipt.media_stopped_at, receipt.told_at is None) == (0, False)
+
+
+async def test_who_is_told_both_ways_answers_once(gateway, registry, heard, monkeypatch):
+    """The socket brings the notice, too; an answer over the data channel is enough."""
+    monkeypatch.setattr(departure_module, "ACK_SECONDS", 60.0)
+    async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:
+        stream = (await ann.request("publish", kind="main", sdp="v=0"))["stream"]
+        await bob.expect("stream_added")
+        await bob.request("subscribe", stream=stream, audio=True, video=True)
+        gateway.media.channels.add(f"{bob.session}.1")
+        await registry.leave(bob.session, LeaveReason.REMOVED)
+        assert json.dumps(await bob.expect("ended"), separators=(",", ":")) == gateway.media.notices[0][1]
+        gateway.media.on_said(Said(f"{bob.session}.1", '{"type":"ended_ack"}'))
+        assert await bob.closed() == 1000
+        await heard.until(lambda: heard.told() == 1, 5)
 
 
 async def test_nobody_needs_a_receipt_for_leaving_or_being_replaced(gateway, registry, heard, bus):

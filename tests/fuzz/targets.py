@@ -1,10 +1,15 @@
 """What hostile bytes are given to: each function takes any bytes, and raises nothing but what a parser says it raises."""
 
+import struct
 from collections.abc import Callable
+
+from aiortc.rtcsctptransport import parse_packet
+from google_crc32c import value as crc32c
 
 from services.edge_gateway.media import rtcp, rtp
 from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.interface import MediaRefusedError
+from services.edge_gateway.media.sctp import UnexpectedPacketError, check
 from services.edge_gateway.media.sdp import read_answer, read_offer
 from services.edge_gateway.media.stun import MalformedStunError, parse_request
 
@@ -55,4 +60,14 @@ def sdp(data: bytes) -> None:
             continue
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"stun": stun, "rtp": parse_rtp, "rtcp": parse_rtcp, "sdp": sdp}
+def sctp(data: bytes) -> None:
+    """Look at a packet, and have aiortc read it, if it passes: it ends, and raises nothing that is not expected of it."""
+    try:
+        check(data, 0, 64)
+    except UnexpectedPacketError:
+        return
+    header = data[:8]
+    parse_packet(header + struct.pack("<L", crc32c(header + bytes(4) + data[12:])) + data[12:])
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"stun": stun, "rtp": parse_rtp, "rtcp": parse_rtcp, "sdp": sdp, "sctp": sctp}

@@ -1,14 +1,17 @@
 """A media engine without media: it keeps the rules of the interface and writes down what it was asked."""
 
-from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published, Track
+from services.edge_gateway.media.interface import MediaRefusedError, Offer, Published, Stopped, Track
 from services.edge_gateway.media.measures import Measures
 
 
 class SilentMedia:
     """Every publication has one audio and one video track, and every choice of tracks leads to an offer."""
 
-    def __init__(self, on_offer, on_failed):
+    def __init__(self, on_offer, on_failed, on_said=lambda _: None):
         self.on_offer = on_offer
+        self.on_said = on_said
+        self.channels = set()
+        self.notices = []
         self.on_failed = on_failed
         self.calls = []
         self.published = {}
@@ -63,11 +66,13 @@ class SilentMedia:
         if number != self.offers.get(session):
             raise MediaRefusedError("invalid_state", "that offer is not open")
 
-    async def stop(self, *sessions):
+    async def stop(self, *sessions, notice=None):
         for session in sessions:
             self.calls.append(("stop", session))
             self.published.pop(session, None)
-        return 0.0
+        told = frozenset(sessions) & self.channels if notice else frozenset()
+        self.notices += [(session, notice) for session in told]
+        return Stopped(0.0, told)
 
     def measures(self):
         return self.measured

@@ -5,6 +5,7 @@ import { RtcError, wordsOf } from './errors.js';
 import { inTime } from './in-time.js';
 import type {
   BannedNotice,
+  Ended,
   GatewayMessage,
   IceServers,
   JoinFields,
@@ -12,6 +13,7 @@ import type {
   Offer,
   RoomMessage,
 } from './messages.js';
+import { parseMessage } from './messages.js';
 import type { PeerConnection, Platform } from './platform.js';
 import { Relays, type Way } from './relays.js';
 import { RequestRefused, Signalling } from './signalling.js';
@@ -25,6 +27,7 @@ const STEADY_MS = 10_000;
 /** Requests that are made again where the gateway says that they may succeed later: its media may be beginning anew. */
 const MADE_AGAIN = new Set(['publish', 'subscribe', 'reconnect', 'restart_ice']);
 const MOST_ABANDONED = 8;
+const ENDED_ACK = 'ended_ack';
 
 /** Closed because the session was resumed over a later socket. */
 const SUPERSEDED = 4410;
@@ -190,7 +193,7 @@ export class Channel {
   #onMessage(message: GatewayMessage, socket: Signalling): void {
     switch (message.type) {
       case 'ended':
-        this.#onEnded(message.reason, message.client_banned, socket);
+        this.#onEnded(message, () => acknowledge(socket));
         break;
       case 'move':
         void this.#seek();
@@ -203,14 +206,30 @@ export class Channel {
     }
   }
 
-  #onEnded(reason: string, notice: BannedNotice | undefined, socket: Signalling): void {
+  /**
+   * Takes what the gateway says another way than over a socket, and says whether it was the notice of the end. `answer` says
+   * something back that way.
+   */
+  hearBeside(text: string, answer: (text: string) => void): boolean {
+    const message = parseMessage(text);
+    if (message?.type !== 'ended') return false;
+    const socket = this.#current;
+    this.#onEnded(message, () => {
+      answer(JSON.stringify({ type: ENDED_ACK }));
+      // Nothing more is to come over the socket, if it lives at all.
+      if (socket) acknowledge(socket);
+    });
+    return true;
+  }
+
+  #onEnded({ reason, client_banned: notice }: Ended, acknowledged: () => void): void {
     const cause = new RtcError('SIGNAL_CHANNEL_ERROR', `the gateway ended the session: ${reason}.`);
     if (this.#isLive()) {
       if (reason === 'timed_out') this.#startAgain();
       else this.#events.over(cause, notice);
     }
     // Also when it crosses our own leave, where the application hears nothing more: the receipt waits for it.
-    acknowledge(socket, cause);
+    acknowledged();
   }
 
   #onLost(code: number, reason: string): void {
@@ -274,7 +293,7 @@ export class Channel {
         this.#current = null;
         this.#events.over(entry.cause, entry.notice);
         // Who was refused a new session has none whose end could be acknowledged.
-        if (entry.notice && !this.#hasTimedOut) acknowledge(socket, entry.cause);
+        if (entry.notice && !this.#hasTimedOut) acknowledge(socket);
         else socket.close(entry.cause);
         return true;
       case 'timed out':
@@ -315,7 +334,7 @@ export class Channel {
 }
 
 /** Says that the application was told of the end. */
-function acknowledge(socket: Signalling, cause: RtcError): void {
-  socket.notify('ended_ack');
-  setTimeout(() => socket.close(cause), CLOSE_TIMEOUT_MS);
+function acknowledge(socket: Signalling): void {
+  socket.notify(ENDED_ACK);
+  setTimeout(() => socket.close(new RtcError('SIGNAL_CHANNEL_ERROR', 'the session has ended.')), CLOSE_TIMEOUT_MS);
 }

@@ -117,12 +117,20 @@ export interface MediaLost {
   connection: 'publish' | 'subscribe';
 }
 
+/** The session has ended. */
+export interface Ended {
+  type: 'ended';
+  reason: string;
+  correlation?: string;
+  client_banned?: BannedNotice;
+}
+
 export type GatewayMessage =
   | RoomMessage
   | ({ type: 'offer' } & Offer)
   | MediaLost
   | { type: 'move' }
-  | { type: 'ended'; reason: string; correlation?: string; client_banned?: BannedNotice }
+  | Ended
   | { type: 'error'; code: string; message: string };
 
 export interface Reply {

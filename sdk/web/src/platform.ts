@@ -42,6 +42,7 @@ export type PeerConnection = Pick<
   | 'close'
   | 'connectionState'
   | 'createAnswer'
+  | 'createDataChannel'
   | 'createOffer'
   | 'getStats'
   | 'getTransceivers'

@@ -9,6 +9,8 @@ import { RemoteStream } from './remote-stream.js';
 import { RequestRefused } from './signalling.js';
 
 const TRACKS_TIMEOUT_MS = 10_000;
+/** The gateway hangs up when it has our answer, after 2 s at the latest; this is for one that does not. */
+const CLOSE_TIMEOUT_MS = 3_000;
 const CALL = 'subscribe()';
 
 interface Choice {
@@ -57,6 +59,7 @@ export class Subscriber {
   #watch: ConnectionWatch | null = null;
   #isRestarting = false;
   #isClosed = false;
+  #isAnswering = false;
 
   constructor(platform: Platform, channel: Channel, onLost: (error: RtcError) => void) {
     this.#platform = platform;
@@ -259,7 +262,7 @@ export class Subscriber {
   close(cause: RtcError): void {
     this.#isClosed = true;
     this.#watch?.stop();
-    this.#connection?.close();
+    if (!this.#isAnswering) this.#connection?.close();
     for (const one of this.#waiting.splice(0)) one.reject(cause);
     for (const { remote } of this.#subscriptions.values()) RemoteStream.release(remote);
     this.#subscriptions.clear();
@@ -287,8 +290,24 @@ export class Subscriber {
 
   async #open(): Promise<PeerConnection> {
     const connection = (this.#connection = this.#platform.openPeerConnection());
+    this.#listen(connection);
     await this.#channel.prepare(connection);
     return connection;
+  }
+
+  /** Hears over a data channel that the session has ended: the socket may be blocked. */
+  #listen(connection: PeerConnection): void {
+    // Both sides know of it, so that nobody has to open it.
+    const channel = connection.createDataChannel('notice', { negotiated: true, id: 0 });
+    channel.addEventListener('message', ({ data }: MessageEvent<unknown>) => {
+      if (typeof data !== 'string') return;
+      // The answer needs the connection, which the gateway ends when it has it.
+      this.#isAnswering = true;
+      this.#isAnswering = this.#channel.hearBeside(data, (text) => channel.send(text));
+      if (!this.#isAnswering) return;
+      channel.addEventListener('close', () => connection.close());
+      setTimeout(() => connection.close(), CLOSE_TIMEOUT_MS);
+    });
   }
 
   #watchOver(connection: PeerConnection): ConnectionWatch {

@@ -81,6 +81,30 @@ export class FakeTransceiver {
   }
 }
 
+/** The page's end of a data channel. */
+export class FakeDataChannel extends EventTarget {
+  readonly sent: string[] = [];
+
+  constructor(
+    readonly label: string,
+    readonly init: RTCDataChannelInit,
+  ) {
+    super();
+  }
+
+  send(text: string): void {
+    this.sent.push(text);
+  }
+
+  say(data: unknown): void {
+    this.dispatchEvent(new MessageEvent('message', { data }));
+  }
+
+  close(): void {
+    this.dispatchEvent(new Event('close'));
+  }
+}
+
 /** Understands SDP of the form `offer mid=kind,mid=kind`. */
 export class FakePeerConnection extends EventTarget {
   connectionState: RTCPeerConnectionState = 'new';
@@ -92,6 +116,7 @@ export class FakePeerConnection extends EventTarget {
   connectsBy: RTCPeerConnectionState = 'connected';
   stats: object[] = [];
   restarts = 0;
+  channel: FakeDataChannel | undefined;
   #held: Promise<void> | undefined;
 
   addTransceiver(track: MediaStreamTrack, init: RTCRtpTransceiverInit): FakeTransceiver {
@@ -108,6 +133,11 @@ export class FakePeerConnection extends EventTarget {
     const stats = new Map<string, object>([['T1', { type: 'transport', packetsReceived: 100 }]]);
     stats.set('CP1', { type: 'candidate-pair', responsesReceived: this.arrived });
     return Promise.resolve(this.stats.length > 0 ? new Map(Object.entries(this.stats)) : stats);
+  }
+
+  createDataChannel(label: string, init: RTCDataChannelInit): FakeDataChannel {
+    this.channel = new FakeDataChannel(label, init);
+    return this.channel;
   }
 
   createOffer(): Promise<RTCSessionDescriptionInit> {

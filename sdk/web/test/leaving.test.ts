@@ -178,3 +178,57 @@ describe('leave()', () => {
     await client.join({ roomId: 1 });
   });
 });
+
+describe('the notice over a data channel', () => {
+  const receiving = async () => {
+    const stage = await joined();
+    stage.connection.say({ type: 'stream_added', ...BOB });
+    stage.connection.say({ type: 'offer', number: 1, sdp: 'offer 0=audio,1=video', tracks: [] });
+    await settle();
+    stage.heard.length = 0;
+    const media = stage.platform.peerConnections.at(-1);
+    assert.ok(media?.channel);
+    assert.deepEqual(media.channel.init, { negotiated: true, id: 0 });
+    return { ...stage, media, channel: media.channel };
+  };
+
+  it('is heard where the socket is lost, and answered before the connection is closed', async () => {
+    const { channel, connection, heard, media } = await receiving();
+    connection.lose(1006);
+    channel.say(JSON.stringify(REMOVED));
+    assert.deepEqual(heard, [
+      'connection-state-changed CONNECTED>RECONNECTING',
+      'connection-state-changed RECONNECTING>DISCONNECTED',
+      'client-banned banned',
+    ]);
+    assert.deepEqual(channel.sent, ['{"type":"ended_ack"}']);
+    assert.equal(media.connectionState, 'connected');
+    channel.close();
+    assert.equal(media.connectionState, 'closed');
+  });
+
+  it('is heard once, whichever way comes first, and answered both ways', async () => {
+    const { channel, connection, heard } = await receiving();
+    channel.say(JSON.stringify(REMOVED));
+    connection.say(REMOVED);
+    channel.say(JSON.stringify(REMOVED));
+    assert.deepEqual(heard, [GONE, 'client-banned banned']);
+    assert.equal(connection.typesSent().filter((type) => type === 'ended_ack').length > 0, true);
+  });
+
+  it('is all that is heard that way', async () => {
+    const { channel, client, heard, media } = await receiving();
+    for (const said of ['', '{"type":"move"}', '{"type":"stream_removed","stream":"b1"}', 7]) channel.say(said);
+    assert.deepEqual([heard, channel.sent], [[], []]);
+    await client.leave();
+    assert.equal(media.connectionState, 'closed');
+  });
+
+  it('lets go of a connection that the gateway does not end', async (t) => {
+    const { channel, media } = await receiving();
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    channel.say(JSON.stringify(REMOVED));
+    t.mock.timers.tick(3_000);
+    assert.equal(media.connectionState, 'closed');
+  });
+});

@@ -14,7 +14,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.edge_gateway.media.interface import Kind, Limit, Offer, Published, RefusalCode, TransportFailed
+from services.edge_gateway.media.interface import Kind, Limit, Offer, Published, RefusalCode, Said, Stopped, TransportFailed
 from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.settings import MediaSettings
 
@@ -127,6 +127,7 @@ class Stop(_Message):
 
     call: Literal["stop"] = "stop"
     sessions: tuple[str, ...]
+    notice: str | None = None
 
 
 SessionCall = Publish | Unpublish | RestartPublication | Mute | Subscribe | RestartSubscription | Unsubscribe | Answer
@@ -176,6 +177,13 @@ class Failed(_Message):
     failure: TransportFailed
 
 
+class Word(_Message):
+    """A client has answered to a notice."""
+
+    type: Literal["word"] = "word"
+    said: Said
+
+
 class Done(_Message):
     """The call took effect, and there is nothing more to say."""
 
@@ -196,11 +204,11 @@ class Restarted(_Message):
     sdp: str
 
 
-class Stopped(_Message):
-    """Nothing of these sessions was sent after that Unix time, in seconds."""
+class HasStopped(_Message):
+    """Nothing of these sessions is sent any more."""
 
     result: Literal["stopped"] = "stopped"
-    at: float
+    stopped: Stopped
 
 
 class Refused(_Message):
@@ -219,7 +227,7 @@ class Broke(_Message):
     reason: str
 
 
-Result = Done | Taken | Restarted | Stopped | Refused | Broke
+Result = Done | Taken | Restarted | HasStopped | Refused | Broke
 
 
 class Reply(_Message):
@@ -231,7 +239,7 @@ class Reply(_Message):
 
 
 ToWorker = Start | AllowUntil | Ping | Request
-FromWorker = Started | NotStarted | Pong | Offered | Failed | Reply
+FromWorker = Started | NotStarted | Pong | Offered | Failed | Word | Reply
 to_worker: TypeAdapter[ToWorker] = TypeAdapter(Annotated[ToWorker, Field(discriminator="type")])
 from_worker: TypeAdapter[FromWorker] = TypeAdapter(Annotated[FromWorker, Field(discriminator="type")])
 

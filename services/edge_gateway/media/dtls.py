@@ -3,7 +3,7 @@
 aiortc brings the handshake, the check of the fingerprint and the SRTP keys; it asks of its ICE transport only ``_recv``
 and ``_send``, which :class:`_Inbox` has. RTP never passes through here. Private parts of aiortc that are used:
 ``RTCCertificate._create_ssl_context`` and ``RTCDtlsTransport._set_role``, ``_rx_srtp``, ``_tx_srtp``, ``_task``;
-:func:`self_test` runs when the module is imported.
+those that a data channel uses are named in :mod:`.channel`. :func:`self_test` runs when the module is imported.
 """
 
 import asyncio
@@ -11,16 +11,21 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import TYPE_CHECKING, cast
 
-from aiortc import RTCCertificate
+from aiortc import RTCCertificate, RTCSctpTransport
 from aiortc.rtcdtlstransport import RTCDtlsParameters, RTCDtlsTransport, SRTPProtectionProfile
 from OpenSSL import SSL
 
+from services.edge_gateway.media.channel import DataChannel
 from services.edge_gateway.media.sdp import Fingerprints, to_aiortc
 from services.edge_gateway.media.srtp import SrtpContext, UnsupportedLibraryError
 
 if TYPE_CHECKING:
     from aiortc import RTCIceTransport
 
+_USED = (
+    *("_set_role", "_role", "_rx_srtp", "_tx_srtp", "_task", "start", "stop", "on", "remove_all_listeners"),
+    *("_register_data_receiver", "_unregister_data_receiver", "_send_data"),
+)
 _INBOX_SIZE = 32
 """Datagrams; a client's whole handshake has fewer than ten."""
 
@@ -119,6 +124,10 @@ class DtlsServer:
         transport.on("statechange", closed)
         return SrtpContext(transport._rx_srtp), SrtpContext(transport._tx_srtp)  # noqa: SLF001
 
+    def channel(self, port: int) -> DataChannel:
+        """Make a data channel to the client's SCTP port; the handshake is done."""
+        return DataChannel(self._transport, port)
+
     async def close(self) -> None:
         """Tell the client (close_notify), and end; never suspends."""
         # The listener and the inbox lead back to our owner: without this only the garbage collector would free the keys.
@@ -141,8 +150,9 @@ def self_test() -> None:
     found = version("aiortc")
     try:
         transport = RTCDtlsTransport(cast("RTCIceTransport", _Inbox(_discard)), [SharedCertificate.generateCertificate()])
-        for name in ("_set_role", "_rx_srtp", "_tx_srtp", "_task", "start", "stop", "on", "remove_all_listeners"):
+        for name in _USED:
             getattr(transport, name)
+        RTCSctpTransport._handle_data  # noqa: B018, SLF001 - it must be there
         RTCCertificate._create_ssl_context  # noqa: B018, SLF001 - it must be there
     except (AttributeError, TypeError) as error:
         raise UnsupportedLibraryError(f"aiortc {found} is not 1.16.0: its parts moved") from error

@@ -12,7 +12,7 @@ from services.edge_gateway.media.codecs import CODECS
 from services.edge_gateway.media.dtls import SharedCertificate
 from services.edge_gateway.media.engines import open_mux
 from services.edge_gateway.media.forwarding import Allowance
-from services.edge_gateway.media.interface import Kind, MediaRefusedError, Offer, Published, TransportFailed, check_limit
+from services.edge_gateway.media.interface import Kind, MediaRefusedError, Offer, Published, Said, Stopped, TransportFailed, check_limit
 from services.edge_gateway.media.layered_track import LayeredTrack
 from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.mux import UdpMux
@@ -35,6 +35,7 @@ _OFFERS_A_TURN = 8
 """Made in one turn of the event loop: each takes a third of a millisecond, and packets do not wait for hundreds of them."""
 _TICKS_A_COUNT = 50
 """Prometheus asks every 10 to 60 s."""
+_GOODBYE_SECONDS = 2.0
 
 
 class UdpMediaEngine:
@@ -54,6 +55,7 @@ class UdpMediaEngine:
         *,
         on_offer: Callable[[Offer], None],
         on_failed: Callable[[TransportFailed], None],
+        on_said: Callable[[Said], None],
         may_offer: Callable[[], bool],
     ) -> None:
         self._settings = settings
@@ -63,6 +65,8 @@ class UdpMediaEngine:
         self._on_offer = on_offer
         self._on_failed = on_failed
         self._may_offer = may_offer
+        self._on_said = on_said
+        self._goodbyes: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._certificate = SharedCertificate.generateCertificate()
         self._fingerprint = self._certificate.sha256
@@ -84,6 +88,7 @@ class UdpMediaEngine:
         on_offer: Callable[[Offer], None],
         *,
         on_failed: Callable[[TransportFailed], None] = lambda _: None,
+        on_said: Callable[[Said], None] = lambda _: None,
         may_offer: Callable[[], bool] = lambda: True,
     ) -> "UdpMediaEngine":
         """Listen.
@@ -93,6 +98,7 @@ class UdpMediaEngine:
             on_offer: gets each offer for a session's client; it is called between the engine's own calls, never in one,
                 and does not raise.
             on_failed: is told, in the same way, of each peer connection that will never be, or is no more; not of one that was stopped.
+            on_said: is told, in the same way, what clients answer to notices.
             may_offer: whether offers are taken now. As long as they are not, they wait: a large room has megabytes of them.
 
         Raises:
@@ -102,7 +108,7 @@ class UdpMediaEngine:
         sockets = bind(settings.hosts, settings.port, tcp=settings.tcp_connections > 0)
         mux = open_mux(settings.engine, *sockets.udp, allowance=Allowance.of(settings.max_packet_rate, settings.max_bitrate))
         tcp = TcpListener(mux, settings.tcp_connections, settings.tcp_connections_per_address) if sockets.tcp else None
-        engine = cls(settings, mux, tcp, addresses, on_offer=on_offer, on_failed=on_failed, may_offer=may_offer)
+        engine = cls(settings, mux, tcp, addresses, on_offer=on_offer, on_failed=on_failed, on_said=on_said, may_offer=may_offer)
         mux.start(engine._loop)
         if tcp is not None:
             await tcp.start(*sockets.tcp)
@@ -196,18 +202,36 @@ class UdpMediaEngine:
         if subscriber.answer(number, sdp):
             self._offer_soon(session)
 
-    async def stop(self, *sessions: str) -> float:
+    async def stop(self, *sessions: str, notice: str | None = None) -> Stopped:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`."""
         silenced = [
             (session, self._silence(session)) for session in sessions if session in self._publications or session in self._subscribers
         ]
         stopped = time.time()
+        told: set[str] = set()
         # Only now is DTLS told to end: its close_notify is no media, and it must not come before the silence.
         for session, peers in silenced:
             for peer in peers:
-                await peer.close()
+                if notice is not None and peer.can_tell:
+                    told.add(session)
+                    self._say_goodbye(session, peer, notice)
+                else:
+                    await peer.close()
             log.info("media_stopped", session=session, at=stopped)
-        return stopped
+        return Stopped(stopped, frozenset(told))
+
+    def _say_goodbye(self, session: str, peer: Peer, notice: str) -> None:
+        task = self._loop.create_task(self._tell_and_close(session, peer, notice))
+        self._goodbyes.add(task)
+        task.add_done_callback(self._goodbyes.discard)
+
+    async def _tell_and_close(self, session: str, peer: Peer, notice: str) -> None:
+        try:
+            word = await peer.tell(notice, _GOODBYE_SECONDS)
+            if word is not None:
+                self._on_said(Said(session, word))
+        finally:
+            await peer.close()
 
     def allow_until(self, deadline: float | None) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
@@ -218,6 +242,9 @@ class UdpMediaEngine:
         self._timer.cancel()
         peers = self._peers()
         await self.stop(*self._publications, *self._subscribers)
+        for goodbye in self._goodbyes:
+            goodbye.cancel()
+        await asyncio.gather(*self._goodbyes, return_exceptions=True)
         if self._tcp is not None:
             self._tcp.close()
         self._mux.close()

@@ -90,6 +90,24 @@ class TransportFailed:
     """For the log."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Sessions without media, for good."""
+
+    at: float
+    """Unix time in seconds, taken after the last send."""
+    told: frozenset[str] = frozenset()
+    """Whose clients are told over a data channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a client has answered to what it was told over a data channel: anything at all, of 64 bytes at most."""
+
+    session: str
+    text: str
+
+
 class MediaEngine(Protocol):
     """Forwards media between sessions. A session is an opaque string, used once."""
 
@@ -159,14 +177,16 @@ class MediaEngine(Protocol):
         """
         ...
 
-    async def stop(self, *sessions: str) -> float:
+    async def stop(self, *sessions: str, notice: str | None = None) -> Stopped:
         """End all media of these sessions, in both directions; harmless where there is none.
 
         After it returns no RTP or RTCP packet to or from them leaves, ever. Others lose their tracks and get new
         offers. The caller uses none of them again, but may stop it again.
 
-        Returns:
-            Unix time in seconds, taken after the last send.
+        Args:
+            sessions: whose.
+            notice: what their clients are to be told then, over the data channels that are open; a channel lives on for that, until
+                its client has said something (:class:`Said`, by the engine's callback), or for 2 s.
         """
         ...
 

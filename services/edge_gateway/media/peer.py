@@ -7,6 +7,7 @@ from typing import Protocol
 
 import structlog
 
+from services.edge_gateway.media.channel import DataChannel
 from services.edge_gateway.media.dtls import DtlsServer, HandshakeError, SharedCertificate
 from services.edge_gateway.media.ice import Address, Credentials
 from services.edge_gateway.media.interface import Connection, TransportFailed
@@ -91,6 +92,9 @@ class Peer:
         self._too_fast = False
         self._generations = [Credentials.fresh()]  # the first is in use; a second one is to take its place
         self._remote: Fingerprints | None = None
+        self._channel_port: int | None = None
+        self._channel: DataChannel | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._rtcp_senders: OrderedDict[int, None] = OrderedDict()  # the one that was silent longest comes first
         mux.ice.add(self, self.credentials)
@@ -174,10 +178,35 @@ class Peer:
             self.link.open(*contexts)
             log.info("media_connected", session=self._session)
             self._user.on_connected()
+            await self._open_channel()
+
+    def expect_channel(self, port: int) -> None:
+        """Have a data channel to the client's SCTP port, the first one that it names."""
+        if self._channel_port is None:
+            self._channel_port = port
+            if self.connected:
+                self._opening = asyncio.get_running_loop().create_task(self._open_channel())
+
+    async def _open_channel(self) -> None:
+        if self._channel_port is not None and self._channel is None and self.connected:
+            self._channel = self._dtls.channel(self._channel_port)
+            await self._channel.start()
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether the client can be told something, with or without media."""
+        return self._channel is not None and self._channel.is_open
+
+    async def tell(self, text: str, seconds: float) -> str | None:
+        """Tell the client something over the data channel. Returns what it says to that within the time."""
+        return None if self._channel is None else await self._channel.say(text, seconds)
 
     def _on_dtls_closed(self) -> None:
         log.info("media_closed_by_client", session=self._session)
         self.silence()
+        self._leave()
+        if self._channel is not None:
+            self._opening = asyncio.get_running_loop().create_task(self._channel.close())
 
     def look_at_consent(self, now: float) -> None:
         """Fall silent where the client has not checked the connection for too long; to be called each second."""
@@ -243,20 +272,28 @@ class Peer:
             self._mux.send(data, self.link.address)
 
     def silence(self) -> None:
-        """Receive and send no media any more, from now on; harmless twice."""
+        """Receive and send no media any more, from now on; harmless twice. The client can still be told something."""
         self.link.close()
         self._user = None
+        if self.link.address is not None:
+            self._mux.drop_unsent(self.link.address)
+
+    def _leave(self) -> None:
+        """Receive nothing any more."""
         for credentials in self._generations:
             self._mux.ice.remove(credentials)
         if self.link.address is not None:
             self._mux.release(self.link.address, self)
-            self._mux.drop_unsent(self.link.address)
 
     async def close(self) -> None:
         """Fall silent, tell the client, and end; never suspends."""
         self.silence()
-        if self._handshake is not None:
-            self._handshake.cancel()
+        self._leave()
+        for task in (self._handshake, self._opening):
+            if task is not None:
+                task.cancel()
+        if self._channel is not None:
+            await self._channel.close()
         await self._dtls.close()
         if self.link.address is not None:
             self._mux.hang_up(self.link.address)

@@ -18,7 +18,7 @@ import structlog
 
 from services.edge_gateway.media import boundary
 from services.edge_gateway.media.boundary import BrokenChannelError, Channel
-from services.edge_gateway.media.interface import Offer, TransportFailed
+from services.edge_gateway.media.interface import Offer, Said, TransportFailed
 from services.edge_gateway.media.measures import Measures
 from services.edge_gateway.media.settings import MediaSettings
 from shared.contracts.errors import ConfigurationError, StagedoorError
@@ -53,7 +53,10 @@ class Worker:
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, channel: Channel[boundary.FromWorker], heard: Callable[[Offer | TransportFailed], None]
+        self,
+        process: asyncio.subprocess.Process,
+        channel: Channel[boundary.FromWorker],
+        heard: Callable[[Offer | TransportFailed | Said], None],
     ) -> None:
         self.pid = process.pid
         self.measures = Measures()
@@ -70,7 +73,7 @@ class Worker:
         self._life = self._loop.create_task(self._live())
 
     @classmethod
-    async def start(cls, settings: MediaSettings, log_level: str, heard: Callable[[Offer | TransportFailed], None]) -> "Worker":
+    async def start(cls, settings: MediaSettings, log_level: str, heard: Callable[[Offer | TransportFailed | Said], None]) -> "Worker":
         """Start a process, and wait until it listens.
 
         Raises:
@@ -148,7 +151,7 @@ class Worker:
                 # Who asked may have given up.
                 if (answer := self._calls.get(number)) is not None and not answer.done():
                     answer.set_result(result)
-            case boundary.Offered(offer=news) | boundary.Failed(failure=news):
+            case boundary.Offered(offer=news) | boundary.Failed(failure=news) | boundary.Word(said=news):
                 self._heard(news)
             case boundary.Pong(measures=measures):
                 self.measures = measures

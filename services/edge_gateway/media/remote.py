@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import structlog
 
 from services.edge_gateway.media import boundary
-from services.edge_gateway.media.interface import Connection, Kind, MediaRefusedError, Offer, Published, TransportFailed
+from services.edge_gateway.media.interface import Connection, Kind, MediaRefusedError, Offer, Published, Said, Stopped, TransportFailed
 from services.edge_gateway.media.measures import Measures, sum_of
 from services.edge_gateway.media.process import Worker, WorkerLostError
 from services.edge_gateway.media.settings import MediaSettings
@@ -36,11 +36,13 @@ class RemoteEngine:
         log_level: str,
         on_offer: Callable[[Offer], None],
         on_failed: Callable[[TransportFailed], None],
+        on_said: Callable[[Said], None],
     ) -> None:
         self._settings = settings
         self._log_level = log_level
         self._on_offer = on_offer
         self._on_failed = on_failed
+        self._on_said = on_said
         self._worker: Worker | None = None
         self._died_at = 0.0
         self._before = Measures()
@@ -57,6 +59,7 @@ class RemoteEngine:
         settings: MediaSettings,
         on_offer: Callable[[Offer], None],
         on_failed: Callable[[TransportFailed], None],
+        on_said: Callable[[Said], None] = lambda _: None,
         *,
         log_level: str = "info",
     ) -> "RemoteEngine":
@@ -66,12 +69,13 @@ class RemoteEngine:
             settings: where it listens, and how much it takes.
             on_offer: gets each offer for a session's client; it does not raise.
             on_failed: is told of each peer connection that will never be, or is no more; not of one that was ended. It does not raise.
+            on_said: is told what clients answer to notices. It does not raise.
             log_level: of the worker.
 
         Raises:
             ConfigurationError: the UDP port cannot be had.
         """
-        engine = cls(settings, log_level, on_offer, on_failed)
+        engine = cls(settings, log_level, on_offer, on_failed, on_said)
         worker = await engine._start_worker()
         engine._keeping = asyncio.create_task(engine._keep(worker))
         return engine
@@ -133,7 +137,7 @@ class RemoteEngine:
         async with self._texts:
             await self._ask_if_there(boundary.Answer(session=session, number=number, sdp=sdp))
 
-    async def stop(self, *sessions: str) -> float:
+    async def stop(self, *sessions: str, notice: str | None = None) -> Stopped:
         """See :class:`~services.edge_gateway.media.interface.MediaEngine`.
 
         The time is the worker's, taken behind its last send; or that of its reaping, where it died instead. Whom it has never heard
@@ -144,20 +148,20 @@ class RemoteEngine:
             self._connections.pop((session, "subscribe"), None)
         worker = self._worker
         if worker is None:
-            return self._died_at
+            return Stopped(self._died_at)
         there = self._asked_for.intersection(sessions)
         if not there:
-            return time.time()
+            return Stopped(time.time())
         try:
-            result = await worker.call(boundary.Stop(sessions=tuple(there)))
+            result = await worker.call(boundary.Stop(sessions=tuple(there), notice=notice))
         except WorkerLostError as lost:
-            return lost.at
-        if isinstance(result, boundary.Stopped):
+            return Stopped(lost.at)
+        if isinstance(result, boundary.HasStopped):
             self._asked_for -= there
-            return result.at
+            return result.stopped
         log.error("media_worker_does_not_stop", pid=worker.pid, sessions=len(sessions))
         worker.kill()
-        return await worker.reaped()
+        return Stopped(await worker.reaped())
 
     def allow_until(self, deadline: float | None) -> None:
         """See :class:`~services.edge_gateway.media.interface.MediaPlane`."""
@@ -225,10 +229,12 @@ class RemoteEngine:
                     worker = await self._start_worker()
             began = time.monotonic()
 
-    def _heard(self, news: Offer | TransportFailed) -> None:
+    def _heard(self, news: Offer | TransportFailed | Said) -> None:
         try:
             if isinstance(news, Offer):
                 self._on_offer(news)
+            elif isinstance(news, Said):
+                self._on_said(news)
             else:
                 self._connections.pop((news.session, news.connection), None)
                 self._on_failed(news)

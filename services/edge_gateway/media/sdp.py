@@ -25,7 +25,7 @@ _MAX_LINES = 2000
 _MAX_FORMATS = 64
 """Of one m-line: there are 63 payload types for a browser to give away."""
 _READ = re.compile(
-    r"[mv]=|a=(?:mid|group|setup|fingerprint|rtcp-mux|rtpmap|ssrc|ssrc-group|sendrecv|sendonly|recvonly|inactive)(?::|\Z)"
+    r"[mv]=|a=(?:mid|group|setup|fingerprint|rtcp-mux|rtpmap|ssrc|ssrc-group|sctp-port|sendrecv|sendonly|recvonly|inactive)(?::|\Z)"
     r"|a=fmtp:\d+ (?:[\w-]+=[\w-]+; ?){0,8}(?:apt|packetization-mode|profile-level-id|profile-id|profile)=[\w-]+"
     rf"|a=extmap:\S+ (?:{re.escape(AUDIO_LEVEL)}|{re.escape(RID)}|{re.escape(REPAIRED_RID)})",
     re.ASCII,
@@ -120,6 +120,8 @@ class Answer:
 
     lines: tuple[AnsweredLine, ...]
     fingerprints: Fingerprints
+    channel_port: int | None
+    """Of SCTP; None: the client wants no data channel."""
 
 
 def read_offer(text: str, codecs: Sequence[Codec]) -> PublishOffer:
@@ -161,7 +163,13 @@ def read_answer(text: str, max_lines: int) -> Answer:
         raise _refused("the answer rejects every m-line")
     lines = tuple(_read_answered(media) for media in description.media)
     _check_bundle(description, [media.rtp.muxId for media in used])
-    return Answer(lines, _transport(used, {"client"}, "answer a=setup:active"))
+    return Answer(lines, _transport(used, {"client"}, "answer a=setup:active"), _channel_port(used))
+
+
+def _channel_port(used: Sequence[MediaDescription]) -> int | None:
+    ports = [media.sctp_port for media in used if media.kind == "application"]
+    # RFC 8841, 5.2: without it, as with a port that is none, there is no association.
+    return ports[0] if ports and ports[0] is not None and 0 < ports[0] < 65536 else None
 
 
 def _refused(message: str) -> MediaRefusedError:
@@ -245,7 +253,7 @@ def _check_bundle(description: SessionDescription, mids: Sequence[str]) -> None:
 
 def _transport(used: Sequence[MediaDescription], roles: set[str], wanted: str) -> Fingerprints:
     """Check what all m-lines share, and return the certificate's fingerprints."""
-    if not all(media.rtcp_mux for media in used):
+    if not all(media.rtcp_mux for media in used if media.kind != "application"):
         raise _refused("a=rtcp-mux is missing")
     # In a BUNDLE the first m-line's transport is everybody's (RFC 8843, 7.1.3).
     dtls = used[0].dtls

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from services.edge_gateway.media.channel import MAX_WORD
 from services.edge_gateway.media.codecs import Codec
 from services.edge_gateway.media.ice import Credentials
 from services.edge_gateway.media.rid import REPAIRED_RID, RID
@@ -16,6 +17,9 @@ from services.edge_gateway.media.sdp import AUDIO_LEVEL, OfferedSection, Offered
 
 AUDIO_LEVEL_ID = 1
 """The header extension's number towards subscribers."""
+CHANNEL_MID = "channel"
+"""Of the data channel's m-line, which is the second in every offer."""
+_SCTP_PORT = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +79,19 @@ def write_offer(lines: Sequence[OfferedLine], transport: LocalTransport, session
     """Offer a subscriber all its m-lines.
 
     Args:
-        lines: in their order, which never changes.
+        lines: in their order, which never changes; at least one.
         transport: ours, for this subscriber.
         session_id: random, the same for all offers to it.
         version: rises with every offer.
     """
-    used = [line.mid for line in lines if not line.rejected]
+    first, *others = lines
+    used = [first.mid, CHANNEL_MID, *(line.mid for line in others if not line.rejected)]
     written = [*_session_lines(session_id, version, used, transport, "actpass")]
-    for line in lines:
-        written += _offered_section(line, transport, first=line.mid == used[0])
+    written += _offered_section(first, transport, first=True)
+    # Behind the first, whose transport is everybody's: a client that wants no data channel rejects it.
+    written += _channel_section(transport)
+    for line in others:
+        written += _offered_section(line, transport, first=False)
     return _text(written)
 
 
@@ -180,6 +188,16 @@ def _rejected_section(kind: str, mid: str) -> Iterator[str]:
     yield "c=IN IP4 0.0.0.0"
     yield f"a=mid:{mid}"
     yield "a=inactive"
+
+
+def _channel_section(transport: LocalTransport) -> Iterator[str]:
+    """Offer a data channel (RFC 8841)."""
+    yield "m=application 9 UDP/DTLS/SCTP webrtc-datachannel"
+    yield "c=IN IP4 0.0.0.0"
+    yield f"a=mid:{CHANNEL_MID}"
+    yield from _candidate_lines(transport, first=False)
+    yield f"a=sctp-port:{_SCTP_PORT}"
+    yield f"a=max-message-size:{MAX_WORD}"
 
 
 def _offered_section(line: OfferedLine, transport: LocalTransport, *, first: bool) -> Iterator[str]:

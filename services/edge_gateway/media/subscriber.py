@@ -26,7 +26,7 @@ from services.edge_gateway.media.rtcp import (
     parse,
 )
 from services.edge_gateway.media.sdp import Answer, AnsweredLine, read_answer
-from services.edge_gateway.media.sdp_writer import LocalTransport, OfferedLine, SentStream, write_offer
+from services.edge_gateway.media.sdp_writer import CHANNEL_MID, LocalTransport, OfferedLine, SentStream, write_offer
 from services.edge_gateway.media.subscription import Subscription
 from services.edge_gateway.media.track import PublishedTrack
 
@@ -214,19 +214,23 @@ class Subscriber:
         """
         if self._open is None or self._open.number != number:
             raise MediaRefusedError("invalid_state", f"offer {number} is not open")
-        answer = read_answer(sdp, self._max_lines)
+        answer = read_answer(sdp, self._max_lines + 1)
         self._check(answer, self._open)
         opened, self._open = self._open, None
         self._lines.answered(opened.lines)
-        for line, answered in zip(opened.lines, answer.lines, strict=True):
+        answered_lines = {line.mid: line for line in answer.lines}
+        for line in opened.lines:
             if line.track is not None and line.track in self._subscriptions:
-                self._negotiate(line, answered)
+                self._negotiate(line, answered_lines[line.mid])
         if self.peer.remote is None:
             self.peer.expect(answer.fingerprints)
+        if answer.channel_port is not None:
+            self.peer.expect_channel(answer.channel_port)
         return self._lines.changed or self._restarted
 
     def _check(self, answer: Answer, offer: _OpenOffer) -> None:
-        if [line.mid for line in answer.lines] != [line.mid for line in offer.lines]:
+        first, *others = [line.mid for line in offer.lines]
+        if [line.mid for line in answer.lines] != [first, CHANNEL_MID, *others]:
             raise MediaRefusedError("unsupported_media", "the answer's m-lines are not the offer's")
         if any(not line.rejected and line.mid in offer.rejected for line in answer.lines):
             raise MediaRefusedError("unsupported_media", "the answer accepts an m-line that was offered with port 0")

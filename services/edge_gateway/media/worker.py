@@ -51,6 +51,7 @@ async def _start(channel: Channel[boundary.ToWorker]) -> UdpMediaEngine | None:
             start.settings,
             lambda offer: channel.send(boundary.Offered(offer=offer)),
             on_failed=lambda failure: channel.send(boundary.Failed(failure=failure)),
+            on_said=lambda said: channel.send(boundary.Word(said=said)),
             may_offer=lambda: not channel.is_behind,
         )
     except ConfigurationError as error:
@@ -92,8 +93,8 @@ async def _call(engine: UdpMediaEngine, call: boundary.Call) -> boundary.Result:
 async def _carry_out(engine: UdpMediaEngine, call: boundary.Call) -> boundary.Result:
     # The engine never suspends: what was asked first is done when the next is looked at.
     match call:
-        case boundary.Stop(sessions=sessions):
-            return boundary.Stopped(at=await engine.stop(*sessions))
+        case boundary.Stop(sessions=sessions, notice=notice):
+            return boundary.HasStopped(stopped=await engine.stop(*sessions, notice=notice))
         case boundary.Publish(session=session, offer=offer):
             return boundary.Taken(published=await engine.publish(session, offer))
         case boundary.RestartPublication(session=session, offer=offer):

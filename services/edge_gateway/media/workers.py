@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from services.edge_gateway.media.advertise import candidates
-from services.edge_gateway.media.interface import Offer, TransportFailed
+from services.edge_gateway.media.interface import Offer, Said, TransportFailed
 from services.edge_gateway.media.measures import Measures, sum_of
 from services.edge_gateway.media.remote import RemoteEngine
 from services.edge_gateway.media.settings import MediaSettings
@@ -25,6 +25,7 @@ class MediaWorkers:
         settings: MediaSettings,
         on_offer: Callable[[Offer], None],
         on_failed: Callable[[TransportFailed], None],
+        on_said: Callable[[Said], None],
         *,
         log_level: str = "info",
     ) -> "MediaWorkers":
@@ -36,7 +37,7 @@ class MediaWorkers:
         # Once for all: a worker that takes another's place later is told what was found.
         settings = replace(settings, advertise=await candidates(settings))
         ports = range(settings.port, settings.port + settings.workers) if settings.port else [0] * settings.workers
-        starting = (RemoteEngine.start(replace(settings, port=port), on_offer, on_failed, log_level=log_level) for port in ports)
+        starting = (RemoteEngine.start(replace(settings, port=port), on_offer, on_failed, on_said, log_level=log_level) for port in ports)
         outcomes = await asyncio.gather(*starting, return_exceptions=True)
         workers = cls([outcome for outcome in outcomes if isinstance(outcome, RemoteEngine)])
         failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]

@@ -31,6 +31,9 @@ class SubscribingPeer:
     def expect(self, fingerprints) -> None:
         """Accept any client."""
 
+    def expect_channel(self, port) -> None:
+        """Have none."""
+
 
 def asked(publisher) -> list:
     """Say what a publisher was asked for since the last time."""

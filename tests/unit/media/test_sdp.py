@@ -211,7 +211,9 @@ def test_an_offer_names_what_it_carries():
     sdp = write_offer(lines, TRANSPORT, 5, 9)
     read = SessionDescription.parse(sdp)
     assert read.origin == "- 5 9 IN IP4 0.0.0.0"
-    assert read.group[0].items == ["0", "1", "2"]
+    assert read.group[0].items == ["0", "channel", "1", "2"]
+    channel = read.media.pop(1)
+    assert (channel.kind, channel.port, channel.sctp_port, channel.profile) == ("application", 9, 5000, "UDP/DTLS/SCTP")
     assert [(media.kind, media.port, media.direction) for media in read.media] == [
         ("audio", 9, "sendonly"),
         ("video", 9, "sendonly"),
@@ -225,9 +227,26 @@ def test_an_offer_names_what_it_carries():
     assert read.media[1].ssrc_group[0].items == [2, 3]
     assert re.findall("a=rtcp-fb:(.*) goog-remb", sdp) == ["96", "96"]
     # An answer to it is read back as ours to use.
-    answer = read_answer(sdp.replace("actpass", "active").replace("sendonly", "recvonly"), 4)
-    assert [(line.receives, line.rejected) for line in answer.lines] == [(True, False), (True, False), (False, False), (False, True)]
+    answer = read_answer(sdp.replace("actpass", "active").replace("sendonly", "recvonly"), 5)
+    assert [line.mid for line in answer.lines] == ["0", "channel", "1", "2", "3"]
+    answered = [(line.receives, line.rejected) for line in answer.lines if line.mid != "channel"]
+    assert answered == [(True, False), (True, False), (False, False), (False, True)]
     assert answer.lines[0].audio_level
+    assert answer.channel_port == 5000
+
+
+@pytest.mark.parametrize(
+    ("wish", "port"),
+    [("", 5000), ("a=sctp-port:0", None), ("a=sctp-port:65536", None), ("a=max-message-size:1", None), ("m=application 0", None)],
+)
+def test_a_client_may_want_no_data_channel(wish, port):
+    """It rejects the m-line, or names no port that there can be."""
+    sdp = write_offer([OfferedLine("0", OPUS, None)], TRANSPORT, 5, 1).replace("actpass", "active")
+    if wish.startswith("m="):
+        sdp = sdp.replace("m=application 9", wish)
+    elif wish:
+        sdp = sdp.replace("a=sctp-port:5000", wish)
+    assert read_answer(sdp, 2).channel_port == port
 
 
 def test_tcp_candidates_stand_in_the_first_line_only():
