@@ -39,7 +39,7 @@ class _Guarded:
 
     def __init__(self, transport: RTCDtlsTransport, broken: "Callable[[], None]") -> None:
         self._transport = transport
-        self._broken = broken
+        self.broken = broken
         self._receiver: _Receiver | None = None
         self._limits = RateLimits(_PACKETS_A_SECOND, _PACKET_BURST, keys=1)
         self._words = 0
@@ -76,7 +76,11 @@ class _Guarded:
             log.debug("media_channel_packet_dropped", reason=str(error))
         except Exception as error:  # noqa: BLE001 -- whatever a hostile client makes of SCTP, its DTLS goes on
             log.info("media_channel_broken", reason=type(error).__name__)
-            self._broken()
+            self.broken()
+
+
+def _do_nothing() -> None:
+    """Nobody is to be told."""
 
 
 class DataChannel:
@@ -130,8 +134,9 @@ class DataChannel:
 
     async def close(self) -> None:
         """End it, with its timers; never suspends, harmless twice."""
-        # The listeners lead back here: without this only the garbage collector would free it.
+        # The listeners lead back here: without this only the garbage collector would free DTLS and its keys.
         self._channel.remove_all_listeners()
+        self._guarded.broken = _do_nothing
         self._hear(None)
         # DTLS is about to end with a word of its own.
         self._guarded.hushed = True
