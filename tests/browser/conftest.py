@@ -118,12 +118,16 @@ class Visits:
             setting = {"permission": {"name": name}, "setting": "denied", "origin": page.url, "browserContextId": context}
             await session.send("Browser.setPermission", setting)
 
-    async def application(self, user, room, *, mode="rtc", role="anchor", publishes=False, proxy=None, codec=None, small=False, **config):
-        """Open a page, join with the SDK, with what setProxyServer is to be told; publish if asked to, in a codec or a small size, too."""
+    async def application(
+        self, user, room, *, mode="rtc", role="anchor", publishes=False, proxy=None, relay=None, codec=None, small=False, **config
+    ):
+        """Open a page, join with the SDK, with what is said about the way; publish if asked to, in a codec or a small size, too."""
         it = Application(self.stagedoor, await self.page(), user, room, mode=mode, role=role)
         await it.prepare(**config)
         if proxy:
             await it.page.evaluate("(proxy) => watch.client.setProxyServer(proxy)", proxy)
+        if relay:
+            await it.page.evaluate("(relay) => watch.client.setTurnServer(relay)", relay)
         if codec:
             await it.page.evaluate("(codec) => watch.sendOnly(codec)", codec)
         if small:

@@ -20,6 +20,7 @@ CLONE_NEWNET = 0x40000000
 ADDRESS = "10.77.0.1"
 ADDRESS_6 = "fd77::1"
 TURN_ADDRESS = "10.77.0.3"
+TURN_ADDRESS_6 = "fd77::3"
 """Of a server that is none of ours."""
 PROXY_ADDRESS = "10.77.0.9"
 """For tests that put something between browsers and a gateway."""
@@ -29,6 +30,7 @@ STEPS = (
     f"address add {ADDRESS}/24 dev lan0",
     f"address add {TURN_ADDRESS}/24 dev lan0",
     f"-6 address add {ADDRESS_6}/64 dev lan0 nodad",
+    f"-6 address add {TURN_ADDRESS_6}/64 dev lan0 nodad",
     f"address add {PROXY_ADDRESS}/24 dev lan0",
     "link set lan0 up",
     "link set lan1 up",

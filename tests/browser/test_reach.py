@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 import pytest_asyncio
 
+from shared.auth import turn
 from tests.browser.conftest import Visits
-from tests.browser.in_namespace import ADDRESS, ADDRESS_6, TURN_ADDRESS, ip
+from tests.browser.in_namespace import ADDRESS, ADDRESS_6, TURN_ADDRESS, TURN_ADDRESS_6, ip
 from tests.browser.stagedoor import Stagedoor
 from tests.browser.waiting import until
 from tests.support.coturn import coturn
@@ -65,9 +67,9 @@ def firewall(gateway):
         yield forbid
 
 
-async def see_each_other(visits, room, **proxy):
+async def see_each_other(visits, room, relay=None, **proxy):
     """Let two publish and see each other; return how media went: {(local candidate, protocol, the gateway's address)}."""
-    people = [await visits.application(user, room, publishes=False, proxy=proxy) for user in ("ann", "bob")]
+    people = [await visits.application(user, room, proxy=proxy, relay=relay) for user in ("ann", "bob")]
     ann, bob = people
     await asyncio.gather(ann.publish(), bob.publish())
     await asyncio.gather(ann.sees("bob"), bob.sees("ann"))
@@ -116,6 +118,15 @@ async def test_through_the_relay_alone(visits, room):
     """Because the application wants it so."""
     ways = await see_each_other(visits, room, iceTransportPolicy="relay")
     assert ways <= {("relay over udp", "udp", ADDRESS), ("relay over tcp", "udp", ADDRESS)}
+
+
+async def test_through_a_relay_over_ipv6(visits, room, tmp_path):
+    """One of the application's own, that browsers reach over IPv6 alone; it goes on to the gateway over IPv4."""
+    async with coturn(tmp_path, TURN_ADDRESS_6, ADDRESS, relay=TURN_ADDRESS) as server:
+        username, credential = turn.make(server.secret, "ann", int(time.time()) + 300)
+        relay = {"url": f"{server.url}?transport=udp", "username": username, "credential": credential}
+        ways = await see_each_other(visits, room, relay=relay, iceTransportPolicy="relay")
+    assert ways == {("relay over udp", "udp", ADDRESS)}
 
 
 async def test_over_tcp_to_the_relay_where_nothing_else_passes(visits, room, firewall, turn_server):

@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from services.edge_gateway.media.interface import Stopped
 from shared.clients.receipts import Receipts
 from shared.contracts.commands import Verb
 from shared.contracts.facts import Dissolved
@@ -50,12 +51,12 @@ class SlowStop:
         self._stop = media.stop
         media.stop = self
 
-    async def __call__(self, *sessions):
+    async def __call__(self, *sessions, notice=None):
         self.asked.append(set(sessions))
         self.began.set()
         await self.may_end.wait()
-        await self._stop(*sessions)
-        return 7.0
+        await self._stop(*sessions, notice=notice)
+        return Stopped(7.0)
 
 
 @pytest.fixture
@@ -195,11 +196,11 @@ async def test_a_stop_for_all_that_fails_is_made_up_for(gateway, registry):
     stop = gateway.media.stop
     failed = []
 
-    async def fails_once(*sessions):
+    async def fails_once(*sessions, notice=None):
         if not failed:
             failed.append(sessions)
             raise RuntimeError("a bug")
-        return await stop(*sessions)
+        return await stop(*sessions, notice=notice)
 
     gateway.media.stop = fails_once
     async with crowd(gateway, 3) as clients:

@@ -62,9 +62,9 @@ async def test_media_stops_before_the_browser_is_told(gateway, registry):
     stopped = asyncio.Event()
     stop = gateway.media.stop
 
-    async def slowly(session):
+    async def slowly(session, notice=None):
         await stopped.wait()
-        return await stop(session)
+        return await stop(session, notice=notice)
 
     gateway.media.stop = slowly
     async with gateway.joined("ann") as ann, gateway.joined("bob") as bob:

@@ -26,31 +26,37 @@ class Coturn:
     port: int
     secret: str
     log: Path
+    tls: bool = False
 
     @property
     def url(self) -> str:
         """As browsers are told."""
-        return f"turn:{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'turns' if self.tls else 'turn'}:{host}:{self.port}"
 
 
 @contextlib.asynccontextmanager
-async def coturn(directory: Path, host: str, *gateways: str) -> AsyncIterator[Coturn]:
+async def coturn(
+    directory: Path, host: str, *gateways: str, relay: str = "", certificate: tuple[Path, Path] | None = None
+) -> AsyncIterator[Coturn]:
     """Run coturn until the block ends.
 
     Args:
         directory: for its files.
         host: where browsers come; only for tests it may be loopback.
         gateways: the addresses that it relays to.
+        relay: the address that it relays from, where that is another.
+        certificate: with it and its key, it speaks TLS.
     """
     program = shutil.which("turnserver")
     assert program, "these tests need coturn: make browsers installs it, or says how"
-    server = Coturn(host, free_port(), secrets.token_hex(16), directory / "coturn.log")
+    server = Coturn(host, free_port(), secrets.token_hex(16), directory / "coturn.log", tls=certificate is not None)
     configuration = directory / "turnserver.conf"
-    configuration.write_text(_fill_in(server, gateways))
+    configuration.write_text(_fill_in(server, gateways, certificate))
     loopback = ["--allow-loopback-peers"] if host.startswith("127.") else []
     process = await asyncio.create_subprocess_exec(
         *(program, "-c", str(configuration), "-v"),
-        *("--listening-ip", host, "--relay-ip", host, "--log-file", str(server.log), "--simple-log"),
+        *("--listening-ip", host, "--relay-ip", relay or host, "--log-file", str(server.log), "--simple-log"),
         *("--pidfile", str(directory / "coturn.pid"), "--userdb", str(directory / "turndb"), *loopback),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
@@ -68,21 +74,29 @@ async def coturn(directory: Path, host: str, *gateways: str) -> AsyncIterator[Co
         await process.wait()
 
 
-def _fill_in(server: Coturn, gateways: tuple[str, ...]) -> str:
-    text = TEMPLATE.read_text()
-    # Tests have no certificate, and neither the ports nor the right to take those below 1024.
-    without_tls = (line for line in text.splitlines() if not line.startswith(("tls-listening-port", "cert=", "pkey=", "listening-port")))
-    filled = string.Template("\n".join(without_tls)).substitute(
+def _fill_in(server: Coturn, gateways: tuple[str, ...], certificate: tuple[Path, Path] | None) -> str:
+    # Tests have neither the ports nor the right to take those below 1024, and seldom a certificate.
+    left_out = ["tls-listening-port", "listening-port"] + ([] if certificate else ["cert=", "pkey="])
+    kept = [line for line in TEMPLATE.read_text().splitlines() if not line.startswith(tuple(left_out))]
+    public, private = certificate or ("", "")
+    filled = string.Template("\n".join(kept)).substitute(
+        TURN_CERTIFICATE=public,
+        TURN_PRIVATE_KEY=private,
         TURN_REALM="stagedoor.test",
         TURN_SECRET=server.secret,
         GATEWAY_ADDRESSES="\nallowed-peer-ip=".join(gateways),
     )
+    if certificate:
+        return f"{filled}\nlistening-port={free_port()}\ntls-listening-port={server.port}\n"
     return f"{filled}\nlistening-port={server.port}\nno-tls\nno-dtls\n"
 
 
 async def _answers(server: Coturn) -> bool:
-    """Ask it for our own address, as STUN: its UDP listener is the last to come up."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    """Ask it for our own address, as STUN: its UDP listener is the last to come up. With TLS that one speaks DTLS: knock at TCP."""
+    if server.tls:
+        with socket.socket() as sock:
+            return sock.connect_ex((server.host, server.port)) == 0
+    with socket.socket(socket.AF_INET6 if ":" in server.host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.connect((server.host, server.port))
         try:

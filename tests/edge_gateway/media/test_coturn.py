@@ -2,12 +2,19 @@
 
 import asyncio
 import contextlib
+import datetime as dt
+import ipaddress
 import time
 
 import aioice.ice
 import pytest
 from aioice import stun
 from aiortc import RTCIceServer
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
 from services.edge_gateway.media.advertise import ask
@@ -76,6 +83,46 @@ async def test_pictures_pass_through_the_relay_alone(room, server, monkeypatch):
     # As long as there is a server to take it, their allocations are given up.
     for connection in (publishing, subscribing):
         await connection.close()
+
+
+async def test_pictures_pass_through_tls_alone(room, tmp_path, monkeypatch):
+    """``turns:``, as through a network that lets only HTTPS out: with a certificate of somebody whom the client trusts."""
+    monkeypatch.setattr(aioice.ice, "get_host_addresses", lambda *_, **__: [])
+    public, private = self_signed(tmp_path, GATEWAY)
+    async with coturn(tmp_path, GATEWAY, GATEWAY, certificate=(public, private)) as server:
+        room.ice_servers = [RTCIceServer(f"{server.url}?transport=tcp", *turn.make(server.secret, "ann", int(time.time()) + 300))]
+        # Nobody has signed it whom the client knows.
+        distrustful = room.connection()
+        distrustful.addTransceiver("video", direction="sendonly")
+        await distrustful.setLocalDescription(await distrustful.createOffer())
+        assert gathered(distrustful) == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(public))
+        publishing, tracks = await room.publish("ann", room.picture(200))
+        subscribing, received = await room.subscribe("cyd", tracks["video"])
+        for _ in range(20):
+            await room.frame_of(received[tracks["video"]])
+        assert [candidate.type for each in (publishing, subscribing) for candidate in gathered(each)] == ["relay"] * 2
+        for connection in (publishing, subscribing):
+            await connection.close()
+
+
+def self_signed(directory, host):
+    """Write a certificate for an address, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(host))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    public, private = directory / "turn.pem", directory / "turn.key"
+    public.write_bytes(certificate.public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return public, private
 
 
 def gathered(connection):

@@ -288,7 +288,7 @@ async def test_a_room_is_at_one_worker():
 
 async def test_while_there_is_no_worker_nothing_is_promised(monkeypatch):
     """What needs one is refused for the moment; what is gone with the last one is done."""
-    engine = RemoteEngine(HERE, "info", print, print)
+    engine = RemoteEngine(HERE, "info", print, print, print)
     for call in (engine.publish("ann", "v=0"), engine.subscribe("ann", frozenset({"a"}))):
         with pytest.raises(MediaRefusedError, match="unavailable"):
             await call
