@@ -42,9 +42,6 @@ async def test_who_is_removed_hears_it_over_the_way_of_media(visits, room, wire)
     await ann.prepare()
     assert await ann.join() == {"resolved": True}
     await ann.sees("bob")
-    # A next socket is on its way when the notice comes.
-    socket = f"{wire.url.replace('http', 'ws')}v1/signal"
-    visits.expects(f"WebSocket connection to '{socket}' failed: WebSocket is closed before the connection is established.")
     wire.cut()
     await ann.hears(*AWAY)
     await ann.sees("bob")
@@ -59,3 +56,5 @@ async def test_who_is_removed_hears_it_over_the_way_of_media(visits, room, wire)
         return set(await ann.connections()) == {"closed"}
 
     await until(are_closed)
+    # However many sockets were tried meanwhile.
+    visits.complaints = [each for each in visits.complaints if not each.startswith("WebSocket connection to ")]
