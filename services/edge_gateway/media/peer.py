@@ -214,6 +214,7 @@ class Peer:
             return
         failure = TransportFailed(self._session, self._user.connection, f"no connectivity check for {_CONSENT:.0f} s")
         self.silence()
+        self._leave()
         self._failed(failure)
 
     def on_dtls(self, datagram: bytes) -> None:
