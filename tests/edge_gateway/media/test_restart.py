@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from services.edge_gateway.media.interface import MediaRefusedError
-from tests.edge_gateway.media.test_forwarding import check, ice_credentials, received_by
+from tests.support.ice import check, ice_credentials, received_by
 
 PATIENCE = 10.0
 
