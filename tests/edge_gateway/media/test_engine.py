@@ -112,8 +112,9 @@ async def test_nothing_is_sent_where_nobody_checks_the_connection_any_more(house
     now = time.monotonic()
     [ann, bob] = await house.enter(2, 1)
     engine = house.engine
-    engine._subscribers[ann].peer.seen_at(("127.0.0.1", 9), now - 31, nominated=True)
-    engine._subscribers[bob].peer.seen_at(("127.0.0.1", 19), now - 29, nominated=True)
+    for session, port, ago in ((ann, 9, 31), (bob, 19, 29)):
+        peer = engine._subscribers[session].peer
+        peer.seen_at(("127.0.0.1", port), now - ago, nominated=True, credentials=peer.credentials)
     # Said once: it is silent from then on.
     for _ in range(20):
         engine._tick()

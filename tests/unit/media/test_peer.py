@@ -191,9 +191,9 @@ def test_what_waits_at_a_former_address_is_thrown_away():
     mux = Mux()
     peer = Peer("ann", User(frozenset()), mux, SharedCertificate.generateCertificate(), 5.0, failed=lambda _: None)
     over_tcp, over_udp = TcpConnection(TcpListener(mux, 1, 1)), ("192.0.2.1", 9)
-    peer.seen_at(over_tcp, 1.0, nominated=True)
+    peer.seen_at(over_tcp, 1.0, nominated=True, credentials=peer.credentials)
     assert mux.dropped == []
-    peer.seen_at(over_udp, 2.0, nominated=True)
+    peer.seen_at(over_udp, 2.0, nominated=True, credentials=peer.credentials)
     assert mux.dropped == [over_tcp]
     peer.silence()
     assert mux.dropped == [over_tcp, over_udp]
