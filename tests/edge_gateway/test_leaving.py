@@ -8,6 +8,7 @@ from stagedoor_client import SignallingClient
 
 import services.edge_gateway.departure as departure_module
 from services.edge_gateway.inbox import MAX_ITEMS
+from services.edge_gateway.media.interface import Stopped
 from services.edge_gateway.protocol import EndedAck
 from shared.contracts.commands import Verb
 from shared.contracts.errors import RefusalCode
@@ -225,10 +226,10 @@ async def test_a_session_that_is_overrun_is_ended_whole(gateway, registry, monke
     """What comes while its media is being stopped does not end that halfway: nobody may be left in a room without a browser."""
     rooms, stopping, stopped = gateway.media.on_offer.__self__, asyncio.Event(), asyncio.Event()
 
-    async def stop(*_):
+    async def stop(*_, notice=None):
         stopping.set()
         await stopped.wait()
-        return 0.0
+        return Stopped(0.0, frozenset())
 
     async with gateway.joined("ann") as ann:
         [member] = rooms.of_session(ann.session)
@@ -236,7 +237,7 @@ async def test_a_session_that_is_overrun_is_ended_whole(gateway, registry, monke
         for _ in range(2):
             for _ in range(MAX_ITEMS + 1):
                 member.post(EndedAck(type="ended_ack"))
-            await stopping.wait()
+            await asyncio.wait_for(stopping.wait(), 5)
         stopped.set()
         assert (await registry.next(Verb.LEAVE))["session"] == ann.session
         await asyncio.wait_for(ann.closed(), 5)

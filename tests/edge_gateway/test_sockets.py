@@ -131,12 +131,14 @@ async def stalled(gateway, browser, watch, *, overflow):
     async with gateway.joined("ann") as ann:
         stream = (await ann.request("publish", kind="main", sdp="v=0"))["stream"]
         number = 1
-        while not watch.paused.is_set():
-            number += 1
-            browser.say(type="subscribe", id=number, stream=stream, audio=True, video=True)
-            # Slower than the limit on messages.
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(watch.paused.wait(), 0.025)
+        async with asyncio.timeout(30):
+            while not watch.paused.is_set():
+                assert not watch.lost.is_set()
+                number += 1
+                browser.say(type="subscribe", id=number, stream=stream, audio=True, video=True)
+                # Slower than the limit on messages.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(watch.paused.wait(), 0.025)
         for more in range(30 if overflow else 0):
             browser.say(type="subscribe", id=number + more + 1, stream=stream, audio=True, video=True)
         yield
@@ -166,14 +168,15 @@ async def test_a_browser_that_was_too_slow_hears_so(gateway, registry, watch):
 
 async def test_a_browser_whose_network_is_gone_is_cut(gateway_settings, registry, watch, monkeypatch):
     """Nothing goes out, no pong comes in: neither the close frame nor its sending is waited for."""
-    monkeypatch.setattr(service, "PING_SECONDS", 1.0)
+    # Long enough for the kernel's buffers to fill before.
+    monkeypatch.setattr(service, "PING_SECONDS", 4.0)
     monkeypatch.setattr(http_server, "CLOSE_SECONDS", 0.2)
     async with (
         gateway_running(gateway_settings) as gateway,
         joined_raw(gateway) as browser,
         stalled(gateway, browser, watch, overflow=False),
     ):
-        await asyncio.wait_for(watch.lost.wait(), 5)
+        await asyncio.wait_for(watch.lost.wait(), 30)
         assert await next_leave(registry, browser) == "timed_out"
 
 
