@@ -163,9 +163,9 @@ def receipt_before_the_media_stops():
     """A receipt says that the media has stopped, which it does a moment later."""
 
     @_over(LocalMedia, "stop")
-    async def stop(original, self, stopped=None):
-        self.stopping = asyncio.get_running_loop().call_later(LATER, lambda: asyncio.ensure_future(original(self, stopped)))
-        return time.time()
+    async def stop(original, self, stopping=None, notice=None):
+        self.later = asyncio.get_running_loop().call_later(LATER, lambda: asyncio.ensure_future(original(self, stopping, notice)))
+        return time.time(), False
 
 
 def gap_not_healed():
