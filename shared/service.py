@@ -275,6 +275,9 @@ class Service:
         finally:
             connecting.cancel()
             stopping.cancel()
+            # After a start that failed, or a bus that was not there at the end, nobody else does.
+            if (connection := self._broker.connection) is not None:
+                await connection.close()
 
     async def _connect(self) -> None:
         """Connect for the first time. After a TLS handshake that failed nats-py would wait for ever, so it begins anew."""

@@ -29,7 +29,8 @@ class BackEnd:
         self._journal = journal
         self._admins = admins
         self._rng = rng
-        self._http = httpx.AsyncClient(timeout=_HTTP_SECONDS)
+        # A connection that is kept may be closed just when the next request goes out over it.
+        self._http = httpx.AsyncClient(timeout=_HTTP_SECONDS, limits=httpx.Limits(max_keepalive_connections=0))
 
     async def remove(self, room, users, times=1):
         """Call RemoveUser so many times, with one and the same request."""
