@@ -1,5 +1,6 @@
 """Connecting to NATS, with the defaults that are wrong for a service set right."""
 
+import contextlib
 import ssl
 from pathlib import Path
 
@@ -110,6 +111,12 @@ async def let_go_if_silent(connection: Client) -> None:
         await connection.flush(timeout=_SILENT_SECONDS)
     except (nats.errors.Error, TimeoutError):
         log.warning("bus_silent", seconds=_SILENT_SECONDS)
+        await drop(connection)
+
+
+async def drop(connection: Client) -> None:
+    """Close a connection without taking leave, in whatever state it is: one that is lost may still have something to write."""
+    with contextlib.suppress(OSError, nats.errors.Error):
         await connection.close()
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 
-from shared.bus.connection import connection_of, make_broker
+from shared.bus.connection import connection_of, drop, make_broker
 from shared.settings import BusSettings
 
 
@@ -64,3 +64,17 @@ async def test_a_frozen_server_is_noticed_and_the_connection_comes_back(nats_ser
         assert await heard.next() == b"again"
     finally:
         await broker.stop()
+
+
+async def test_a_lost_connection_that_has_something_to_write_can_be_dropped(nats_server):
+    """As at the end of a service whose bus is away."""
+    broker = make_broker(BusSettings(nats_url=nats_server.url), "tests")
+    await broker.connect()
+    connection = connection_of(broker)
+    await nats_server.stop(signal.SIGKILL)
+    async with asyncio.timeout(30):
+        while connection.is_connected:
+            await asyncio.sleep(0.01)
+    await connection.publish("traps", b"nobody will hear this")
+    await drop(connection)
+    assert connection.is_closed

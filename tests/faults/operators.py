@@ -62,7 +62,7 @@ class BackEnd:
         try:
             answer = (await self._http.post(self._rng.choice(self._admins()), content=body, headers=headers)).json()["Response"]
         except (httpx.HTTPError, ValueError, KeyError) as error:
-            self._journal.write("operation", command="", outcome="unreachable", reason=type(error).__name__, **common)
+            self._journal.write("operation", command="", outcome="unreachable", reason=repr(error)[:200], **common)
             return None
         if "Error" in answer:
             self._journal.write("operation", command="", outcome=answer["Error"]["Code"], **common)
