@@ -127,10 +127,10 @@ def resume_unchecked():
 
     @_over(Membership, "enter")
     async def enter(original, self, arrival):
-        try:
-            return await original(self, arrival)
-        except EndedBeforeError as error:
-            return ResumeReply(incarnation="1.1", seq=0, roster=(), attachment=2, user=error.user or "somebody", role="anchor")
+        answer = await original(self, arrival)
+        if isinstance(answer, EndedBeforeError):
+            return ResumeReply(incarnation="1.1", seq=0, roster=(), attachment=2, user=answer.user or "somebody", role="anchor")
+        return answer
 
 
 def removed_by_user():
