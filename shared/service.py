@@ -24,7 +24,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from shared import logging
-from shared.bus.connection import connection_of, drop, let_go_if_silent
+from shared.bus.connection import connection_of, drop_what_is_left, let_go_if_silent
 from shared.contracts.errors import ConfigurationError, StagedoorError
 from shared.http_server import HttpProtocol, WebSocketProtocol
 from shared.metrics import Metrics
@@ -276,8 +276,7 @@ class Service:
             connecting.cancel()
             stopping.cancel()
             # After a start that failed, or a bus that was not there at the end, nobody else does.
-            if (connection := self._broker.connection) is not None:
-                await drop(connection)
+            await drop_what_is_left(self._broker)
 
     async def _connect(self) -> None:
         """Connect for the first time. After a TLS handshake that failed nats-py would wait for ever, so it begins anew."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import nats.errors
 import nkeys
 import structlog
+from faststream.exceptions import IncorrectState
 from faststream.nats import NatsBroker
 from faststream.nats.security import NatsNKey, NatsSecurity, NatsToken
 from nats.aio.client import Client, ErrorCallback
@@ -111,6 +112,17 @@ async def let_go_if_silent(connection: Client) -> None:
         await connection.flush(timeout=_SILENT_SECONDS)
     except (nats.errors.Error, TimeoutError):
         log.warning("bus_silent", seconds=_SILENT_SECONDS)
+        await drop(connection)
+
+
+async def drop_what_is_left(broker: NatsBroker) -> None:
+    """Close a broker's connection where nobody has: after a start that failed, or an end that broke."""
+    try:
+        connection = broker.connection
+    except IncorrectState:
+        # There was none, or it was left as it should be.
+        return
+    if connection is not None:
         await drop(connection)
 
 

@@ -51,5 +51,13 @@ function openSocket(address: string, events: SocketEvents): Socket {
     removeEventListener('pagehide', leaveKept);
     events.closed(event.code, event.reason);
   };
-  return socket;
+  return {
+    send(text) {
+      // Browsers warn of what is sent after the gateway has begun to close, which is before the close event.
+      if (socket.readyState === WebSocket.OPEN) socket.send(text);
+    },
+    close(code) {
+      socket.close(code);
+    },
+  };
 }
