@@ -276,6 +276,7 @@ async def test_it_runs_as_a_process_that_sigterm_ends(nats_server, bus):
         output += await process.stderr.read()
         assert await process.wait() == 0
     assert b"service_ended" in output
+    assert b"Traceback" not in output
     assert b"secret-key" not in output
 
 
